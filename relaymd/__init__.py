@@ -1,0 +1,1 @@
+"""RelayMD: long simulations, handed from worker to worker and finished exactly."""

@@ -1,0 +1,1 @@
+"""The orchestrator: supervised actors around one ledger."""

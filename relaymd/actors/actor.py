@@ -1,0 +1,78 @@
+"""The shape all actors share."""
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from typing import Any, ClassVar, NoReturn, TypeVar
+
+from relaymd.bus.bus import Bus
+from relaymd.bus.subjects import Binding
+
+T = TypeVar("T")
+
+
+class Actor:
+    """Owns a piece of the state, and does one thing at a time.
+
+    Messages and ticks take turns, so a handler never sees another one half done and no actor
+    needs a lock. Handlers do not await: they record and return, and the answer leaves when
+    what it promises is on disk. A tick looks at everything; a message only makes something
+    happen sooner. Whatever a lost message would have caused, the next tick causes.
+
+    An exception ends the actor, and the supervisor makes a new one from the same arguments.
+    Hence `__init__` does nothing but keep them, `start` reads the state back, and nothing
+    worth keeping lives in attributes alone.
+    """
+
+    name: ClassVar[str] = "actor"
+    """As `nats micro ls` and the log show it."""
+
+    every: ClassVar[float] = 10.0
+    """Seconds between ticks."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.bus = bus
+        self._hurry = asyncio.Event()
+        self._tasks: asyncio.TaskGroup | None = None
+
+    def bindings(self) -> Iterable[Binding]:
+        """The subjects this actor serves, and with what."""
+        return ()
+
+    async def start(self) -> None:
+        """Read back whatever the previous incarnation knew."""
+
+    async def tick(self) -> None:
+        """Bring the world one step closer to what it should be."""
+
+    def soon(self) -> None:
+        """Bring the next tick forward: it comes as soon as the inbox is empty."""
+        self._hurry.set()
+
+    def later(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Do something that awaits, beside the turns and within the actor's life.
+
+        Its exception ends the actor, unless somebody awaits the task and catches it.
+        """
+        assert self._tasks is not None, "the actor does not run"
+        return self._tasks.create_task(work)
+
+    async def run(self) -> NoReturn:
+        """Live until cancelled, or until something raises."""
+        async with self.bus.serve(self.name, *self.bindings()) as inbox:
+            await self.start()
+            async with asyncio.TaskGroup() as self._tasks:
+                self._tasks.create_task(self._tick_for_ever())
+                while True:
+                    delivery = await inbox.get()
+                    self._tasks.create_task(delivery.handle())
+        raise AssertionError("an actor's life does not end by itself")
+
+    async def _tick_for_ever(self) -> NoReturn:
+        while True:
+            self._hurry.clear()
+            await self.tick()
+            try:
+                async with asyncio.timeout(self.every):
+                    await self._hurry.wait()
+            except TimeoutError:
+                pass

@@ -1,0 +1,1 @@
+"""Typed messages over NATS: what may be said (contract), and how it travels (client, server)."""

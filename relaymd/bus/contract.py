@@ -1,0 +1,54 @@
+"""Every subject RelayMD speaks, once. Both sides import this; there is no other list.
+
+A worker says everything about itself and its leases under `relaymd.worker.<its id>.`, the
+orchestrator talks to it under `relaymd.control.<its id>.`, people under `relaymd.operator.`.
+The permissions of each role in `nats/` follow these prefixes.
+"""
+
+from relaymd.bus import messages as m
+from relaymd.bus.subjects import Event, Request
+
+LONGEST_WAIT = 60.0
+"""Seconds a request for work may wait on the server's side."""
+
+# worker -> registry
+REGISTER = Request("relaymd.worker.{worker}.register", m.Register, m.Registered)
+HEARTBEAT = Request("relaymd.worker.{worker}.heartbeat", m.Heartbeat, m.HeartbeatAck)
+WORKER_DRAINS = Request("relaymd.worker.{worker}.drains", m.WorkerDrains, m.Done)
+LEAVE = Request("relaymd.worker.{worker}.leave", m.Leave, m.Done)
+
+# worker -> scheduler
+WORK = Request("relaymd.worker.{worker}.work", m.AskForWork, m.WorkAnswer, within=LONGEST_WAIT + 5)
+START = Request("relaymd.worker.{worker}.start", m.Start, m.LeaseAnswer)
+LAUNCHED = Request("relaymd.worker.{worker}.launched", m.LaunchReport, m.LeaseAnswer)
+CHECKPOINT = Request("relaymd.worker.{worker}.checkpoint", m.CheckpointReport, m.LeaseAnswer)
+CHECKPOINT_MISSED = Request("relaymd.worker.{worker}.missed", m.CheckpointMiss, m.LeaseAnswer)
+DRAINING = Request("relaymd.worker.{worker}.draining", m.DrainReport, m.LeaseAnswer)
+COMPLETE = Request("relaymd.worker.{worker}.complete", m.Complete, m.LeaseAnswer)
+FAIL = Request("relaymd.worker.{worker}.fail", m.Fail, m.LeaseAnswer)
+HANDOFF = Request("relaymd.worker.{worker}.handoff", m.Handoff, m.LeaseAnswer)
+CANCELLED = Request("relaymd.worker.{worker}.cancelled", m.CancelReport, m.LeaseAnswer)
+
+# orchestrator -> worker
+PING = Request("relaymd.control.{worker}.ping", m.Ping, m.Pong, within=2.0)
+DRAIN = Request("relaymd.control.{worker}.drain", m.Drain, m.Done, within=2.0)
+STOP = Request("relaymd.control.{worker}.stop", m.StopJob, m.Done, within=2.0)
+
+# people, and the bridge for them -> orchestrator
+SUBMIT = Request("relaymd.operator.job.{job}.submit", m.Submit, m.JobView)
+SHOW = Request("relaymd.operator.job.{job}.show", m.ShowJob, m.JobDetails)
+CANCEL = Request("relaymd.operator.job.{job}.cancel", m.CancelJob, m.JobView)
+REQUEUE = Request("relaymd.operator.job.{job}.requeue", m.RequeueJob, m.JobView)
+JOBS = Request("relaymd.operator.jobs", m.ListJobs, m.JobPage)
+WORKERS = Request("relaymd.operator.workers", m.ListWorkers, m.WorkerList)
+DRAIN_WORKER = Request("relaymd.operator.worker.{worker}.drain", m.DrainWorker, m.Done)
+STATUS = Request("relaymd.operator.status", m.AskStatus, m.Status)
+
+# facts, stored in order by JetStream
+EVENTS = "relaymd.event.>"
+JOB_CHANGED = Event("relaymd.event.job.{job}.{kind}", m.JobChanged)
+WORKER_CHANGED = Event("relaymd.event.worker.{worker}.{kind}", m.WorkerChanged)
+PROVIDER_CHANGED = Event("relaymd.event.provider.{cluster}.{kind}", m.ProviderChanged)
+
+# live, stored nowhere on the bus
+OUTPUT = Event("relaymd.output.{job}.{stream}", m.Output)

@@ -1,0 +1,340 @@
+"""The life of a job.
+
+    queued ──► assigned ──► running ──► completed
+      ▲ │          │         │   │ ────► failed ──────┐
+      │ │          │         ▼   │                    │ requeue by an operator,
+      │ │          │     draining┤──► completed       │ same id, same checkpoint
+      │ │          ▼         ▼   ▼                    │
+      └─┼──── interrupted, handed over ◄──────────────┤
+        │                                             │
+        ├──────────────► cancelled ───────────────────┘
+        │                    ▲
+        └─(has a lease)─► cancelling
+
+A job outlives the workers that run it. Each assignment is a lease with an epoch of its own;
+an event that carries another epoch than the live lease's is a zombie's and changes nothing.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import TypeAlias
+
+import msgspec
+
+from relaymd.core.checkpoint import KEPT, Checkpoint, Progress
+from relaymd.core.ids import Epoch, Generation, JobId, UnixTime, WorkerId
+from relaymd.core.outcome import AttemptEnd, Outcome
+from relaymd.core.resources import Requirements
+
+
+class JobState(StrEnum):
+    QUEUED = "queued"
+    ASSIGNED = "assigned"
+    RUNNING = "running"
+    DRAINING = "draining"
+    CANCELLING = "cancelling"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        return self in FINAL
+
+
+FINAL = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """The right of one slot of one worker to run the job and to speak for it."""
+
+    epoch: Epoch
+    worker: WorkerId
+    slot: int = 0
+    cluster: str = "local"
+    granted_at: UnixTime
+
+
+class Bundle(msgspec.Struct, frozen=True, kw_only=True):
+    """The immutable input, as it was uploaded before the job was registered."""
+
+    key: str
+    digest: str
+    """BLAKE3 of the archive, in hexadecimal."""
+
+    size: int
+    """Bytes of the archive."""
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    id: JobId
+    title: str
+    command: str = ""
+    """For people; what runs is read from the bundle."""
+
+    bundle: Bundle
+    requirements: Requirements = Requirements()
+    priority: int = 0
+    """Higher goes first."""
+
+    submitted_at: UnixTime
+    queued_at: UnixTime
+    """Begin of the current stay in the queue."""
+
+    not_before: UnixTime = UnixTime(0.0)
+    """Backing off until then."""
+
+    state: JobState = JobState.QUEUED
+    epoch: Epoch = Epoch(0)
+    """Of the latest lease, live or past."""
+
+    lease: Lease | None = None
+    checkpoints: tuple[Checkpoint, ...] = ()
+    """The newest committed generations, newest last."""
+
+    charges: dict[Outcome, int] = {}
+    """Attempts that ended so since the last committed checkpoint."""
+
+    end: AttemptEnd | None = None
+    """How the latest attempt ended, or why the job is where it is."""
+
+    @property
+    def generation(self) -> Generation:
+        """The newest committed generation; 0 before the first."""
+        return self.checkpoints[-1].generation if self.checkpoints else Generation(0)
+
+
+class Submitted(msgspec.Struct, frozen=True, kw_only=True, tag="submitted"):
+    """The job's first event; it creates the job and is in no table."""
+
+    title: str
+    by: str = ""
+
+
+class Assigned(msgspec.Struct, frozen=True, kw_only=True, tag="assigned"):
+    lease: Lease
+
+
+class Started(msgspec.Struct, frozen=True, kw_only=True, tag="started"):
+    """The worker confirmed its lease."""
+
+    epoch: Epoch
+
+
+class Launched(msgspec.Struct, frozen=True, kw_only=True, tag="launched"):
+    """Input and checkpoint are in place and the engine runs."""
+
+    epoch: Epoch
+    restored: Generation = Generation(0)
+    """The generation it started from; 0: from the bundle alone."""
+
+    progress: Progress | None = None
+    note: str = ""
+    """What had to be passed over on the way, such as a damaged generation."""
+
+
+class Checkpointed(msgspec.Struct, frozen=True, kw_only=True, tag="checkpointed"):
+    epoch: Epoch
+    checkpoint: Checkpoint
+
+
+class CheckpointMissed(msgspec.Struct, frozen=True, kw_only=True, tag="checkpoint-missed"):
+    """A cycle failed and committed nothing; the engine runs on and the next cycle tries again."""
+
+    epoch: Epoch
+    reason: str
+
+
+class Draining(msgspec.Struct, frozen=True, kw_only=True, tag="draining"):
+    epoch: Epoch
+    reason: str
+
+
+class HandedOff(msgspec.Struct, frozen=True, kw_only=True, tag="handed-off"):
+    """The worker gave the lease back in good order."""
+
+    epoch: Epoch
+    reason: str
+
+
+class Interrupted(msgspec.Struct, frozen=True, kw_only=True, tag="interrupted"):
+    """The attempt ended before the job did; it waits for its next worker."""
+
+    epoch: Epoch
+    end: AttemptEnd
+    not_before: UnixTime = UnixTime(0.0)
+    charged: bool = True
+    """Whether it counts against the job's budget for such ends."""
+
+
+class Completed(msgspec.Struct, frozen=True, kw_only=True, tag="completed"):
+    epoch: Epoch
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
+    epoch: Epoch
+    end: AttemptEnd
+
+
+class CancelRequested(msgspec.Struct, frozen=True, kw_only=True, tag="cancel-requested"):
+    by: str = ""
+
+
+class Cancelled(msgspec.Struct, frozen=True, kw_only=True, tag="cancelled"):
+    """The worker stopped the engine and gave the lease back."""
+
+    epoch: Epoch
+
+
+class Requeued(msgspec.Struct, frozen=True, kw_only=True, tag="requeued"):
+    """An operator wants it to go on: same id, same checkpoint, a fresh budget."""
+
+    by: str = ""
+
+
+LeaseEvent: TypeAlias = (
+    Started
+    | Launched
+    | Checkpointed
+    | CheckpointMissed
+    | Draining
+    | HandedOff
+    | Interrupted
+    | Completed
+    | Failed
+    | Cancelled
+)
+"""Said under a lease: its epoch must be the live one's."""
+
+JobEvent: TypeAlias = Submitted | Assigned | LeaseEvent | CancelRequested | Requeued
+
+_Q, _A, _R, _D, _C = (
+    JobState.QUEUED,
+    JobState.ASSIGNED,
+    JobState.RUNNING,
+    JobState.DRAINING,
+    JobState.CANCELLING,
+)
+
+TRANSITIONS: Mapping[tuple[JobState, type[JobEvent]], JobState] = {
+    (_Q, Assigned): _A,
+    (_Q, CancelRequested): JobState.CANCELLED,
+    (_A, Started): _R,
+    (_A, Interrupted): _Q,
+    (_A, CancelRequested): _C,
+    (_R, Launched): _R,
+    (_R, Checkpointed): _R,
+    (_R, CheckpointMissed): _R,
+    (_R, Draining): _D,
+    (_R, HandedOff): _Q,
+    (_R, Interrupted): _Q,
+    (_R, Completed): JobState.COMPLETED,
+    (_R, Failed): JobState.FAILED,
+    (_R, CancelRequested): _C,
+    (_D, Launched): _D,
+    (_D, Checkpointed): _D,
+    (_D, CheckpointMissed): _D,
+    (_D, HandedOff): _Q,
+    (_D, Interrupted): _Q,
+    (_D, Completed): JobState.COMPLETED,
+    (_D, Failed): JobState.FAILED,
+    (_D, CancelRequested): _C,
+    # A cancelled job may still store what it has; however its lease ends, it is cancelled.
+    (_C, Started): _C,
+    (_C, Launched): _C,
+    (_C, Checkpointed): _C,
+    (_C, CheckpointMissed): _C,
+    (_C, HandedOff): JobState.CANCELLED,
+    (_C, Interrupted): JobState.CANCELLED,
+    (_C, Completed): JobState.CANCELLED,
+    (_C, Failed): JobState.CANCELLED,
+    (_C, Cancelled): JobState.CANCELLED,
+    (JobState.FAILED, Requeued): _Q,
+    (JobState.CANCELLED, Requeued): _Q,
+}
+
+
+class IllegalTransitionError(Exception):
+    """An event reached a job in a state that does not expect it. Nothing was changed."""
+
+    def __init__(self, job: Job, event: JobEvent) -> None:
+        self.job = job
+        self.event = event
+        self.requested = _requested(event)
+        super().__init__(f"job {job.id} is {job.state} and cannot become {self.requested}")
+
+
+class StaleLeaseError(Exception):
+    """An event came under a lease that is no longer the job's. Nothing was changed."""
+
+    def __init__(self, job: Job, epoch: Epoch) -> None:
+        super().__init__(f"lease {epoch} of job {job.id} is over; the latest is {job.epoch}")
+        self.job = job
+        self.epoch = epoch
+
+
+def apply(job: Job, event: JobEvent, *, at: UnixTime) -> Job:
+    """The job as it is after the event; the old one is unchanged.
+
+    Raises StaleLeaseError or IllegalTransitionError.
+    """
+    if isinstance(event, LeaseEvent):
+        _check_lease(job, event.epoch)
+    try:
+        state = TRANSITIONS[job.state, type(event)]
+    except KeyError:
+        raise IllegalTransitionError(job, event) from None
+    changed = _change(job, event, at)
+    if state is JobState.CANCELLED:
+        end = AttemptEnd(outcome=Outcome.CANCELLED, reason="cancelled by an operator")
+        changed = msgspec.structs.replace(changed, lease=None, end=end)
+    return msgspec.structs.replace(changed, state=state)
+
+
+def _check_lease(job: Job, epoch: Epoch) -> None:
+    if job.lease is None or job.lease.epoch != epoch:
+        raise StaleLeaseError(job, epoch)
+
+
+def _change(job: Job, event: JobEvent, at: UnixTime) -> Job:
+    replace = msgspec.structs.replace
+    match event:
+        case Assigned(lease=lease):
+            if lease.epoch <= job.epoch:
+                raise StaleLeaseError(job, lease.epoch)
+            return replace(job, lease=lease, epoch=lease.epoch, not_before=UnixTime(0.0))
+        case Checkpointed(checkpoint=checkpoint):
+            if checkpoint.generation != job.generation + 1:
+                raise IllegalTransitionError(job, event)
+            kept = (*job.checkpoints, checkpoint)[-KEPT:]
+            return replace(job, checkpoints=kept, charges={})
+        case HandedOff(reason=reason):
+            end = AttemptEnd(outcome=Outcome.INTERRUPTED, reason=reason)
+            return replace(job, lease=None, end=end, queued_at=at)
+        case Interrupted(end=end, not_before=not_before, charged=charged):
+            charges = _charge(job.charges, end.outcome) if charged else job.charges
+            return replace(
+                job, lease=None, end=end, queued_at=at, not_before=not_before, charges=charges
+            )
+        case Completed():
+            end = AttemptEnd(outcome=Outcome.COMPLETED, reason="the engine finished", exit_code=0)
+            return replace(job, lease=None, end=end)
+        case Failed(end=end):
+            return replace(job, lease=None, end=end)
+        case Requeued():
+            return replace(job, queued_at=at, not_before=UnixTime(0.0), charges={}, end=None)
+        case Submitted() | Started() | Launched() | CheckpointMissed() | Draining():
+            return job
+        case CancelRequested() | Cancelled():
+            return job
+
+
+def _charge(charges: Mapping[Outcome, int], outcome: Outcome) -> dict[Outcome, int]:
+    return {**charges, outcome: charges.get(outcome, 0) + 1}
+
+
+def _requested(event: JobEvent) -> JobState:
+    """The state an event asks for, as a person would name it."""
+    if isinstance(event, CancelRequested):
+        return JobState.CANCELLED
+    return next(state for (_, kind), state in TRANSITIONS.items() if kind is type(event))

@@ -1,0 +1,158 @@
+"""Demand against capacity: what to submit to which provider, and what to take back.
+
+This page plans over whole states: the classes of waiting jobs, the seats that are idle, the
+allocations that are on their way. One queued job never causes two allocations.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from enum import StrEnum
+from typing import TypeAlias
+
+import msgspec
+
+from relaymd.core.ids import AllocationId, UnixTime
+from relaymd.core.resources import ProviderKind, Requirements, Seat, misfit
+
+
+class AllocationState(StrEnum):
+    REQUESTED = "requested"
+    """Written down; whether the provider knows it is not certain."""
+
+    SUBMITTED = "submitted"
+    """The provider accepted it; no worker of it has registered yet."""
+
+    ACTIVE = "active"
+    """Its worker has registered."""
+
+    ENDED = "ended"
+
+
+class Allocation(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of somebody's computer, asked for by us."""
+
+    id: AllocationId
+    cluster: str
+    state: AllocationState = AllocationState.REQUESTED
+    external: str = ""
+    """The provider's own name for it: a SLURM job id, a process id."""
+
+    requested_at: UnixTime
+    ended_reason: str = ""
+
+
+class Offer(msgspec.Struct, frozen=True, kw_only=True):
+    """What one provider can add: one kind of allocation, up to a limit."""
+
+    cluster: str
+    provider: ProviderKind
+    template: Seat
+    """A seat of one such allocation; its worker id means nothing."""
+
+    slots: int = 1
+    """Seats in one allocation."""
+
+    limit: int
+    """Allocations that may exist at a time."""
+
+    healthy: bool = True
+
+
+class Submit(msgspec.Struct, frozen=True):
+    cluster: str
+    count: int
+    reason: str
+
+
+class Withdraw(msgspec.Struct, frozen=True):
+    """Take back an allocation that has not become a worker and is not needed."""
+
+    allocation: AllocationId
+
+
+ProvisionCommand: TypeAlias = Submit | Withdraw
+
+
+def plan(
+    demand: Mapping[Requirements, int],
+    idle: Collection[Seat],
+    allocations: Collection[Allocation],
+    offers: Sequence[Offer],
+) -> list[ProvisionCommand]:
+    """What to do now.
+
+    demand: waiting jobs of each class. idle: seats of workers that take work. allocations: all
+    that have not ended. offers: in no order; they are used by rank, then by name.
+    """
+    ranked = sorted(offers, key=lambda offer: (offer.provider.rank, offer.cluster))
+    coming = {offer.cluster: _coming(offer, allocations) for offer in ranked}
+    room = {offer.cluster: offer.limit - _live(offer, allocations) for offer in ranked}
+    spare_seats = list(idle)
+    spare_coming = {offer.cluster: coming[offer.cluster] * offer.slots for offer in ranked}
+    wanted: dict[str, int] = {}
+    for need, waiting in demand.items():
+        left = _take_idle(need, waiting, spare_seats)
+        for offer in ranked:
+            if left <= 0 or misfit(need, offer.template) is not None:
+                continue
+            covered = min(left, spare_coming[offer.cluster])
+            spare_coming[offer.cluster] -= covered
+            left -= covered
+            if left <= 0 or not offer.healthy:
+                continue
+            new = min(-(-left // offer.slots), room[offer.cluster])
+            room[offer.cluster] -= new
+            wanted[offer.cluster] = wanted.get(offer.cluster, 0) + new
+            spare_coming[offer.cluster] += max(new * offer.slots - left, 0)
+            left -= new * offer.slots
+    submits = [
+        Submit(cluster, count, f"{sum(demand.values())} jobs wait")
+        for cluster, count in wanted.items()
+        if count > 0
+    ]
+    return [*submits, *_surplus(ranked, spare_coming, allocations)]
+
+
+def _coming(offer: Offer, allocations: Collection[Allocation]) -> int:
+    return sum(
+        allocation.cluster == offer.cluster and _is_coming(allocation) for allocation in allocations
+    )
+
+
+def _is_coming(allocation: Allocation) -> bool:
+    return allocation.state in (AllocationState.REQUESTED, AllocationState.SUBMITTED)
+
+
+def _live(offer: Offer, allocations: Collection[Allocation]) -> int:
+    return sum(
+        allocation.cluster == offer.cluster and allocation.state is not AllocationState.ENDED
+        for allocation in allocations
+    )
+
+
+def _take_idle(need: Requirements, waiting: int, spare: list[Seat]) -> int:
+    """How many of the waiting find no idle seat; the seats they find are taken from `spare`."""
+    for seat in [seat for seat in spare if misfit(need, seat) is None][:waiting]:
+        spare.remove(seat)
+        waiting -= 1
+    return waiting
+
+
+def _surplus(
+    offers: Sequence[Offer],
+    spare: Mapping[str, int],
+    allocations: Collection[Allocation],
+) -> list[Withdraw]:
+    """The youngest coming allocations that no waiting job needs any more."""
+    commands: list[Withdraw] = []
+    for offer in offers:
+        pending = sorted(
+            (
+                allocation
+                for allocation in allocations
+                if allocation.cluster == offer.cluster and _is_coming(allocation)
+            ),
+            key=lambda allocation: (allocation.requested_at, allocation.id),
+        )
+        unneeded = min(spare[offer.cluster] // offer.slots, len(pending))
+        commands += [Withdraw(allocation.id) for allocation in pending[len(pending) - unneeded :]]
+    return commands

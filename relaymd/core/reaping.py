@@ -1,0 +1,145 @@
+"""Which workers are dead, suspect or alive, and what becomes of the leases of the dead.
+
+Three values, never two: unknown is not dead. A failed `squeue` proves nothing, a lost
+connection is a reason to look, and only silence for longer than a lease lives, a closed
+connection that stays closed, or a provider's word that the process is gone, is death.
+"""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import TypeAlias
+
+import msgspec
+
+from relaymd.core.ids import Epoch, JobId, Monotonic, UnixTime, WorkerId
+from relaymd.core.job import Job, JobState
+
+
+class Evidence(StrEnum):
+    """What the provider says of a worker's allocation."""
+
+    ALIVE = "alive"
+    UNKNOWN = "unknown"
+    GONE = "gone"
+
+
+class Verdict(StrEnum):
+    ALIVE = "alive"
+    SUSPECT = "suspect"
+    DEAD = "dead"
+
+
+class LivenessPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """All in seconds."""
+
+    heartbeat_every: float = 5.0
+    time_to_live: float = 20.0
+    """A lease lives this long after the last word of its worker."""
+
+    margin: float = 5.0
+    """What is waited beyond, so that a worker stops before its successor starts."""
+
+    disconnect_grace: float = 3.0
+    """How long a worker whose connection closed may take to come back."""
+
+    confirm_within: float = 10.0
+    """How long an assignment may wait for its worker's `start`."""
+
+
+class Vital(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of one worker's life."""
+
+    worker: WorkerId
+    heard: Monotonic
+    """When it last said anything; our own start, if it has not since."""
+
+    disconnected: Monotonic | None = None
+    """When its connection closed, if nothing was heard since."""
+
+    evidence: Evidence = Evidence.UNKNOWN
+
+
+class Probe(msgspec.Struct, frozen=True):
+    """Ask the worker whether it is there."""
+
+    worker: WorkerId
+
+
+class Revoke(msgspec.Struct, frozen=True):
+    """End this lease, whose worker is dead or never confirmed it."""
+
+    job: JobId
+    epoch: Epoch
+    reason: str
+    charged: bool = True
+
+
+class Forget(msgspec.Struct, frozen=True):
+    """Strike the worker off the register, after its leases have ended."""
+
+    worker: WorkerId
+    reason: str
+
+
+ReapCommand: TypeAlias = Probe | Revoke | Forget
+
+
+def judge(vital: Vital, *, now: Monotonic, policy: LivenessPolicy) -> tuple[Verdict, str]:
+    """The verdict on one worker, and its reason in words."""
+    silent = now - vital.heard
+    if vital.evidence is Evidence.GONE:
+        return Verdict.DEAD, "its process is gone"
+    if silent > policy.time_to_live + policy.margin:
+        return Verdict.DEAD, f"silent for {silent:.0f} s"
+    if vital.disconnected is not None:
+        away = now - vital.disconnected
+        if away > policy.disconnect_grace:
+            return Verdict.DEAD, f"its connection closed and stayed closed for {away:.1f} s"
+        return Verdict.SUSPECT, "its connection closed"
+    if silent > 2.5 * policy.heartbeat_every:
+        return Verdict.SUSPECT, f"silent for {silent:.0f} s"
+    return Verdict.ALIVE, "heard"
+
+
+def reap(
+    vitals: Iterable[Vital],
+    leased: Iterable[Job],
+    *,
+    now: Monotonic,
+    wall: UnixTime,
+    policy: LivenessPolicy,
+) -> list[ReapCommand]:
+    """Decide over all registered workers and all jobs that hold a lease.
+
+    Revocations come before the forgetting: dying between the two is repaired by the next
+    sweep. A lease whose worker is not registered is revoked as well.
+    """
+    verdicts = {vital.worker: judge(vital, now=now, policy=policy) for vital in vitals}
+    probes = [Probe(id) for id, (verdict, _) in verdicts.items() if verdict is Verdict.SUSPECT]
+    dead = {id: reason for id, (verdict, reason) in verdicts.items() if verdict is Verdict.DEAD}
+    revocations = [
+        revocation
+        for job in leased
+        if (revocation := _revocation(job, verdicts, dead, wall, policy)) is not None
+    ]
+    return [*probes, *revocations, *(Forget(id, dead[id]) for id in sorted(dead))]
+
+
+def _revocation(
+    job: Job,
+    known: Mapping[WorkerId, object],
+    dead: Mapping[WorkerId, str],
+    wall: UnixTime,
+    policy: LivenessPolicy,
+) -> Revoke | None:
+    lease = job.lease
+    if lease is None:
+        return None
+    if lease.worker in dead:
+        return Revoke(job.id, lease.epoch, f"worker {lease.worker} was lost: {dead[lease.worker]}")
+    if lease.worker not in known:
+        return Revoke(job.id, lease.epoch, f"worker {lease.worker} is not registered")
+    if job.state is JobState.ASSIGNED and wall - lease.granted_at > policy.confirm_within:
+        reason = f"worker {lease.worker} did not confirm its lease"
+        return Revoke(job.id, lease.epoch, reason, charged=False)
+    return None

@@ -1,0 +1,73 @@
+"""Which waiting job goes to which idle seat, and why not for the others."""
+
+import heapq
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import msgspec
+
+from relaymd.core.ids import JobId, UnixTime
+from relaymd.core.job import Job
+from relaymd.core.resources import Requirements, Seat, misfit, surplus
+
+
+class Assign(msgspec.Struct, frozen=True):
+    job: JobId
+    seat: Seat
+
+
+def urgency(job: Job) -> tuple[int, UnixTime, JobId]:
+    """Sorts what should run first to the front: priority, then age since the submit."""
+    return (-job.priority, job.submitted_at, job.id)
+
+
+def assign(lines: Mapping[Requirements, Sequence[Job]], idle: Collection[Seat]) -> list[Assign]:
+    """Give idle seats to waiting jobs: priority, then age; each to the seat it fits best.
+
+    lines: the waiting jobs by class, each in the order of `urgency`. Only as many of each are
+    looked at as get a seat: a class whose head finds none has none that does.
+    """
+    free = {(seat.worker, seat.slot): seat for seat in idle}
+    heads = [(urgency(line[0]), 0, need) for need, line in lines.items()]
+    order = {need: number for number, need in enumerate(lines)}
+    queue = [(key, order[need], index) for key, index, need in heads]
+    needs = list(lines)
+    heapq.heapify(queue)
+    steps: list[Assign] = []
+    while queue and free:
+        _, number, index = heapq.heappop(queue)
+        need = needs[number]
+        seat = best(need, free.values())
+        if seat is None:
+            continue
+        line = lines[need]
+        steps.append(Assign(line[index].id, seat))
+        del free[seat.worker, seat.slot]
+        if index + 1 < len(line):
+            heapq.heappush(queue, (urgency(line[index + 1]), number, index + 1))
+    return steps
+
+
+def best(need: Requirements, seats: Iterable[Seat]) -> Seat | None:
+    """The seat that leaves least unused; at equal fit HPC before Salad before local."""
+    fitting = (seat for seat in seats if misfit(need, seat) is None)
+    return min(fitting, key=lambda seat: _preference(need, seat), default=None)
+
+
+def explain(need: Requirements, seats: Collection[Seat], idle: Collection[Seat]) -> str:
+    """Why a waiting job with this need does not run yet, in one sentence."""
+    if not seats:
+        return "no worker is registered"
+    suitable = [seat for seat in seats if misfit(need, seat) is None]
+    if not suitable:
+        reasons = sorted({f"{seat.cluster}: {misfit(need, seat)}" for seat in seats})
+        return "no worker fits: " + "; ".join(reasons)
+    taken = {(seat.worker, seat.slot) for seat in suitable} - {
+        (seat.worker, seat.slot) for seat in idle
+    }
+    if len(taken) == len(suitable):
+        return f"all {len(suitable)} fitting slots are busy"
+    return "it is next for an idle slot"
+
+
+def _preference(need: Requirements, seat: Seat) -> tuple[object, ...]:
+    return (surplus(need, seat), seat.provider.rank, seat.worker, seat.slot)

@@ -1,0 +1,172 @@
+"""The bundle's specification: `relaymd-worker.{json,toml,yaml}` in its root.
+
+One schema, read by `relaymd submit` before anything is uploaded and by the worker before
+anything runs, so that the two cannot disagree.
+"""
+
+import shlex
+from pathlib import PurePosixPath
+from typing import Any, cast
+
+import msgspec
+
+from relaymd.core.resources import Requirements
+from relaymd.core.strict import InvalidDocumentError, read
+
+FILE_NAMES = ("relaymd-worker.json", "relaymd-worker.toml", "relaymd-worker.yaml")
+"""Where a specification may stand in the bundle's root; exactly one of them must."""
+
+ALIASES = {"checkpoint_glob_pattern": "checkpoint_watch_paths"}
+"""Older names that bundles in the field use."""
+
+_SEVERAL = (
+    "checkpoint_watch_paths",
+    "progress_glob_pattern",
+    "fatal_log_patterns",
+    "resume_preserved_output_paths",
+    "failure_artifact_paths",
+    "outputs",
+)
+"""Keys that hold several values, where one alone may be written without a list."""
+
+_PATHS = (
+    "checkpoint_watch_paths",
+    "checkpoint_marker",
+    "progress_file_path",
+    "progress_glob_pattern",
+    "fatal_log_path",
+    "resume_preserved_output_paths",
+    "failure_artifact_paths",
+    "outputs",
+)
+"""Keys that name files: relative to the job's folder, and never outside of it."""
+
+
+class Resources(Requirements, frozen=True, kw_only=True, omit_defaults=True):
+    """Requirements as a bundle writes them, with the priority beside them."""
+
+    priority: int = 0
+
+    def requirements(self) -> Requirements:
+        names = Requirements.__struct_fields__
+        return Requirements(**{name: getattr(self, name) for name in names})
+
+
+class Specification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What to run, which files are its checkpoint, and what it may take.
+
+    Patterns are globs relative to the job's folder; `**` crosses folders. Times are seconds.
+    """
+
+    command: str | tuple[str, ...]
+    """A string is run by `/bin/sh -c`, a list as it stands."""
+
+    checkpoint_watch_paths: tuple[str, ...] = ()
+    checkpoint_poll_interval_seconds: float | None = None
+    """Between two cycles; None: as the worker is configured."""
+
+    checkpoint_marker: str | None = None
+    """A file that must exist, unchanged, while the checkpoint's files are copied."""
+
+    progress_file_path: str | None = None
+    """Holds a fraction 0..1, or JSON with `fraction`, `step`, `total_steps`."""
+
+    progress_glob_pattern: tuple[str, ...] = ()
+    """Files whose growth is a sign of life."""
+
+    startup_progress_timeout_seconds: float | None = None
+    progress_timeout_seconds: float | None = None
+    max_runtime_seconds: float | None = None
+    fatal_log_path: str | None = None
+    """Searched for the fatal patterns; None: standard output and error."""
+
+    fatal_log_patterns: tuple[str, ...] = ()
+    resume_preserved_output_paths: tuple[str, ...] = ()
+    """Files that a segment leaves behind and the next must find again, beside the checkpoint."""
+
+    failure_artifact_paths: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    """Files to keep as the job's results when it completes."""
+
+    environment: dict[str, str] = {}
+    resources: Resources = Resources()
+
+    def argv(self) -> tuple[str, ...]:
+        """The command as the words to execute."""
+        if isinstance(self.command, str):
+            return ("/bin/sh", "-c", self.command)
+        return self.command
+
+    def command_line(self) -> str:
+        """The command as a person would type it."""
+        return self.command if isinstance(self.command, str) else shlex.join(self.command)
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """Everything a checkpoint generation holds."""
+        return (*self.checkpoint_watch_paths, *self.resume_preserved_output_paths)
+
+
+def parse(raw: object) -> Specification:
+    """Check decoded data and build the specification. Raises InvalidDocumentError."""
+    spec = read(_normalized(raw), Specification)
+    if not [word for word in spec.argv() if word.strip()] or not spec.command_line().strip():
+        raise InvalidDocumentError("command: it is empty", key="command")
+    for key in _PATHS:
+        value = getattr(spec, key)
+        for pattern in (value,) if isinstance(value, str) else value or ():
+            _check_inside(key, pattern)
+    _check_times(spec)
+    return spec
+
+
+def decode(name: str, data: bytes) -> Specification:
+    """Read a specification file by the ending of its name. Raises InvalidDocumentError."""
+    decoders = {
+        ".json": msgspec.json.decode,
+        ".toml": msgspec.toml.decode,
+        ".yaml": msgspec.yaml.decode,
+    }
+    try:
+        raw: Any = decoders[PurePosixPath(name).suffix](data)
+    except (msgspec.DecodeError, ValueError) as exc:
+        raise InvalidDocumentError(f"{name} cannot be read: {exc}") from None
+    try:
+        return parse(raw)
+    except InvalidDocumentError as exc:
+        raise InvalidDocumentError(f"{name}: {exc}", key=exc.key) from None
+
+
+def encode(spec: Specification) -> bytes:
+    """The specification as JSON, for a bundle whose command came from the command line."""
+    return msgspec.json.format(msgspec.json.encode(spec), indent=2) + b"\n"
+
+
+def _normalized(raw: object) -> object:
+    """The same data under today's names, with single values where lists stand in lists."""
+    if not isinstance(raw, dict):
+        return raw
+    document: dict[str, Any] = {}
+    for key, value in cast(dict[Any, Any], raw).items():
+        name = ALIASES.get(str(key), str(key))
+        if name in document:
+            raise InvalidDocumentError(f"{name!r} is given twice, once as {key!r}", key=name)
+        document[name] = [value] if name in _SEVERAL and isinstance(value, str) else value
+    return document
+
+
+def _check_inside(key: str, pattern: str) -> None:
+    path = PurePosixPath(pattern)
+    if not pattern.strip() or pattern.strip() == ".":
+        raise InvalidDocumentError(f"{key}: an empty path names no file", key=key)
+    if path.is_absolute() or pattern.startswith("~"):
+        raise InvalidDocumentError(f"{key}: {pattern!r} must be relative to the bundle", key=key)
+    if ".." in path.parts:
+        raise InvalidDocumentError(f"{key}: {pattern!r} leaves the bundle's folder", key=key)
+
+
+def _check_times(spec: Specification) -> None:
+    for key in (name for name in Specification.__struct_fields__ if name.endswith("_seconds")):
+        value = getattr(spec, key)
+        if value is not None and not 0 < value < float("inf"):
+            raise InvalidDocumentError(f"{key}: it must be more than 0 seconds", key=key)

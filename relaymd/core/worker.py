@@ -1,0 +1,72 @@
+"""Who a worker is, as it said when it registered, and what became of it."""
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+import msgspec
+
+from relaymd.core.ids import AllocationId, InstanceId, UnixTime, WorkerId
+from relaymd.core.resources import Gpu, ProviderKind, Seat
+
+
+class Worker(msgspec.Struct, frozen=True, kw_only=True):
+    """One registered worker process. Whether it is idle is said by its slots, not by it."""
+
+    id: WorkerId
+    instance: InstanceId
+    allocation: AllocationId | None = None
+    provider: ProviderKind = ProviderKind.LOCAL
+    cluster: str = "local"
+    host: str = ""
+    pid: int = 0
+    image: str | None = None
+    platforms: tuple[str, ...] = ()
+    gpus: tuple[Gpu, ...] = ()
+    slots: int = 1
+    version: str = ""
+    registered_at: UnixTime
+    deadline: UnixTime | None = None
+    leaving: bool = False
+    """It was told to drain, or said that it does: it gets no more work."""
+
+
+def seats(worker: Worker) -> Iterator[Seat]:
+    """The worker's slots, its GPUs dealt evenly among them."""
+    share = len(worker.gpus) // worker.slots
+    for slot in range(worker.slots):
+        yield Seat(
+            worker=worker.id,
+            slot=slot,
+            provider=worker.provider,
+            cluster=worker.cluster,
+            image=worker.image,
+            platforms=worker.platforms,
+            gpus=worker.gpus[slot * share : (slot + 1) * share],
+            deadline=worker.deadline,
+        )
+
+
+class WorkerRegistered(msgspec.Struct, frozen=True, kw_only=True, tag="registered"):
+    host: str
+    cluster: str
+    gpus: int
+    slots: int
+
+
+class WorkerDraining(msgspec.Struct, frozen=True, kw_only=True, tag="draining"):
+    reason: str
+
+
+class WorkerLeft(msgspec.Struct, frozen=True, kw_only=True, tag="left"):
+    """It said goodbye, with nothing in its hands."""
+
+    reason: str
+
+
+class WorkerLost(msgspec.Struct, frozen=True, kw_only=True, tag="lost"):
+    """It went silent, its process ended, or it was started anew."""
+
+    reason: str
+
+
+WorkerEvent: TypeAlias = WorkerRegistered | WorkerDraining | WorkerLeft | WorkerLost

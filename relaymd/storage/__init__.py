@@ -1,0 +1,1 @@
+"""Object storage: bundles, chunks, manifests. Simulation data moves here and nowhere else."""

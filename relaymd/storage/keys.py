@@ -1,0 +1,51 @@
+"""Where everything lies in the store. No other module spells a key.
+
+    jobs/{job}/input/bundle.tar.gz                          immutable
+    jobs/{job}/checkpoints/chunks/{hh}/{hash}               content-addressed
+    jobs/{job}/checkpoints/manifests/{generation}-{epoch}.json
+    jobs/{job}/checkpoints/latest                           a pointer, for people
+    jobs/{job}/outputs/{epoch}/…                            the results, as they were named
+    jobs/{job}/failures/{epoch}/…
+    jobs/{job}/logs/{epoch}/{stream}/{offset}
+
+What is written under a lease carries its epoch, or the hash of its content: a zombie cannot
+change what its successor relies on.
+"""
+
+from relaymd.core.ids import Epoch, Generation, JobId
+
+
+def job(id: JobId) -> str:
+    return f"jobs/{id}/"
+
+
+def bundle(id: JobId) -> str:
+    return f"jobs/{id}/input/bundle.tar.gz"
+
+
+def chunk(id: JobId, digest: str) -> str:
+    return f"jobs/{id}/checkpoints/chunks/{digest[:2]}/{digest}"
+
+
+def manifest(id: JobId, generation: Generation, epoch: Epoch) -> str:
+    return f"jobs/{id}/checkpoints/manifests/{generation:08d}-{epoch:06d}.json"
+
+
+def latest(id: JobId) -> str:
+    return f"jobs/{id}/checkpoints/latest"
+
+
+def outputs(id: JobId, epoch: Epoch | None = None) -> str:
+    return f"jobs/{id}/outputs/" + (f"{epoch:06d}/" if epoch is not None else "")
+
+
+def failures(id: JobId, epoch: Epoch) -> str:
+    return f"jobs/{id}/failures/{epoch:06d}/"
+
+
+def logs(id: JobId) -> str:
+    return f"jobs/{id}/logs/"
+
+
+def log_piece(id: JobId, epoch: Epoch, stream: str, offset: int) -> str:
+    return f"jobs/{id}/logs/{epoch:06d}/{stream}/{offset:015d}"
