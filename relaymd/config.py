@@ -5,9 +5,24 @@ first found wins. Every key has the environment variable `RELAYMD_` + its name i
 nested ones joined by `_`: `storage.bucket` is `RELAYMD_STORAGE_BUCKET`.
 """
 
+import os
+import re
+from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import Path
+from typing import Any
 
 import msgspec
+
+from relaymd.settings import (
+    InvalidConfigError,
+    Setting,
+    absolute,
+    build,
+    merge,
+    misspelt,
+    read_file,
+)
 
 
 class StorageKind(StrEnum):
@@ -98,3 +113,148 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     worker_alone_seconds: float = 900.0
     """How long a worker goes on without the control plane before it stops the engine."""
+
+
+SECRETS = frozenset(
+    {
+        "nats_password",
+        "storage.access_key_id",
+        "storage.read_token",
+        "storage.secret_access_key",
+    }
+)
+"""Keys whose values are never shown."""
+
+PATHS = frozenset({"state_dir", "storage.path", "worker_dir"})
+"""Keys that name folders: `~` is the home; others are relative to where they are written."""
+
+LEVELS = ("debug", "info", "warning", "error")
+
+OTHER_VARIABLES = frozenset(
+    {
+        "RELAYMD_ALLOCATION",
+        "RELAYMD_CLUSTER",
+        "RELAYMD_CONFIG",
+        "RELAYMD_DEADLINE",
+        "RELAYMD_ENV",
+        "RELAYMD_EPOCH",
+        "RELAYMD_GENERATION",
+        "RELAYMD_IMAGE",
+        "RELAYMD_JOB_ID",
+        "RELAYMD_JOB_TITLE",
+        "RELAYMD_PARENT_PID",
+        "RELAYMD_PROVIDER",
+        "RELAYMD_SLOT",
+        "RELAYMD_WORKER_ALLOCATION",
+        "RELAYMD_WORKER_CLUSTER",
+        "RELAYMD_WORKER_DEADLINE",
+        "RELAYMD_WORKER_ID",
+        "RELAYMD_WORKER_IMAGE",
+        "RELAYMD_WORKER_PROVIDER",
+    }
+)
+"""Set by us for our own processes and for engines; no settings."""
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+    """The configuration and how it came about."""
+
+    config: Config
+    settings: tuple[Setting, ...]
+    warnings: tuple[str, ...] = ()
+    """Variables that are probably misspelt."""
+
+    file: Path | None = None
+
+
+def load_config(
+    environ: Mapping[str, str] | None = None, cwd: Path | None = None, home: Path | None = None
+) -> Config:
+    """The configuration of this process. Raises InvalidConfigError, one sentence."""
+    return read_config(
+        os.environ if environ is None else environ, cwd or Path.cwd(), home or Path.home()
+    ).config
+
+
+def read_config(environ: Mapping[str, str], cwd: Path, home: Path) -> Loaded:
+    """As `load_config`, with the origin of each value. Raises InvalidConfigError."""
+    file = find(environ, cwd, home)
+    document = read_file(file, Config) if file else {}
+    settings = [
+        _resolved(setting, file, cwd, home) for setting in merge(Config, document, file, environ)
+    ]
+    config = build(Config, settings)
+    for setting in settings:
+        if complaint := _complaint(setting, config):
+            raise InvalidConfigError(f"{_place(setting)}: {complaint}")
+    return Loaded(
+        config=config,
+        settings=tuple(settings),
+        warnings=tuple(misspelt(Config, environ, OTHER_VARIABLES)),
+        file=file,
+    )
+
+
+def find(environ: Mapping[str, str], cwd: Path, home: Path) -> Path | None:
+    """The first file that is there. One that `RELAYMD_CONFIG` names must be."""
+    if named := environ.get("RELAYMD_CONFIG"):
+        file = Path(absolute(named, cwd, home))
+        if not file.is_file():
+            raise InvalidConfigError(f"RELAYMD_CONFIG names {file}, which is not a file")
+        return file
+    places = (cwd / "relaymd-config.yaml", home / ".config" / "relaymd" / "config.yaml")
+    return next((place for place in places if place.exists()), None)
+
+
+def explain(loaded: Loaded) -> list[Setting]:
+    """What may be shown of each value: secrets are masked, absent ones are still None."""
+    return [
+        msgspec.structs.replace(setting, value=_shown(setting.key, setting.value))
+        for setting in loaded.settings
+    ]
+
+
+def _shown(key: str, value: Any) -> Any:
+    if isinstance(value, str) and key in SECRETS:
+        return "********"
+    if isinstance(value, str):
+        return re.sub(r"://[^/@\s]+@", "://********@", value)
+    return value
+
+
+def _resolved(setting: Setting, file: Path | None, cwd: Path, home: Path) -> Setting:
+    """Paths made absolute: those of the file from its folder, all others from `cwd`."""
+    if setting.key not in PATHS or setting.value is None:
+        return setting
+    base = file.parent if file and setting.origin.startswith("file:") else cwd
+    return msgspec.structs.replace(setting, value=absolute(setting.value, base, home))
+
+
+def _complaint(setting: Setting, config: Config) -> str | None:
+    """What is wrong with a value whose type is right."""
+    value: Any = setting.value
+    match setting.key:
+        case "log_level" if str(value) not in LEVELS:
+            return f"{value!r} is none of {', '.join(LEVELS)}"
+        case "lease_time_to_live_seconds" if value <= config.worker_heartbeat_interval_seconds:
+            return "it must be longer than worker_heartbeat_interval_seconds"
+        case "storage.bucket" if config.storage.kind is StorageKind.S3 and not value:
+            return "storage of the kind s3 needs a bucket"
+        case "local_workers" if value < 0:
+            return "it cannot be less than 0"
+        case "worker_slots" if value < 1:
+            return "it must be at least 1"
+        case key if key.endswith("_port") and not 0 <= value <= 65535:
+            return f"{value} is not a port"
+        case key if key.endswith("_seconds") and not 0 < value < float("inf"):
+            return "it must be more than 0 seconds"
+        case _:
+            return None
+
+
+def _place(setting: Setting) -> str:
+    """Where a person finds the value: the variable, or the file and the key."""
+    kind, _, where = setting.origin.partition(":")
+    if kind == "environment":
+        return where
+    return f"{where}: {setting.key}" if where else setting.key
