@@ -117,8 +117,8 @@ def _resolve(
     key: Key, document: Mapping[str, Any], file: Path | None, environ: Mapping[str, str]
 ) -> Setting:
     if key.variable in environ:
-        value = _from_text(key, environ[key.variable])
-        return Setting(key=key.name, value=value, origin=f"environment:{key.variable}")
+        given = _from_text(key, environ[key.variable])
+        return Setting(key=key.name, value=given, origin=f"environment:{key.variable}")
     value: Any = document
     for part in key.path:
         if not isinstance(value, Mapping) or part not in value:
