@@ -1,0 +1,50 @@
+"""A group of commands that imports a command's module only when it is called."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import asyncclick as click
+
+
+class Entry(NamedTuple):
+    place: str
+    """`module:attribute`."""
+
+    help: str
+    """One line, so that the list of commands needs no import."""
+
+
+class LazyGroup(click.Group):
+    def __init__(self, *args: Any, entries: Mapping[str, Entry], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.entries = entries
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.entries)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = self.entries.get(cmd_name)
+        if entry is None:
+            return None
+        module, _, name = entry.place.partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in self.entries.items()])
+
+
+class ListingGroup(click.Group):
+    """A noun: alone, or with options only, it lists."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.no_args_is_help = False
+
+    async def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        helps = {"-h", "--help"}
+        if not args or (args[0].startswith("-") and args[0] not in helps):
+            args = ["list", *args]
+        return await super().parse_args(ctx, args)

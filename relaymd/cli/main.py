@@ -1,0 +1,78 @@
+"""`relaymd`: finds the command, runs it, and turns what goes wrong into a sentence."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+
+import asyncclick as click
+
+from relaymd.cli.lazy import Entry, LazyGroup
+from relaymd.process import run as run_process
+
+COMMANDS = {
+    "up": Entry("relaymd.cli.up:up", "Run the whole stack here, in the foreground."),
+    "submit": Entry("relaymd.cli.submit:submit", "Pack a folder, upload it, and queue it as a job."),
+    "jobs": Entry("relaymd.cli.jobs:jobs", "List jobs; show, cancel, requeue one; its logs, files."),
+    "workers": Entry("relaymd.cli.workers:workers", "List workers; drain one."),
+    "events": Entry("relaymd.cli.events:events", "What happened; -f: what happens."),
+    "status": Entry("relaymd.cli.status:status", "Whether the stack runs, and how it does."),
+    "worker": Entry("relaymd.cli.worker:worker", "Be a worker, on this machine."),
+    "config": Entry("relaymd.cli.config:config", "The configuration and where it comes from."),
+    "version": Entry("relaymd.cli.version:version", "The version of this program."),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    entries=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+def relaymd() -> None:
+    """Long simulations, handed from worker to worker and finished exactly."""
+
+
+def run() -> None:
+    """The console script."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(args: Sequence[str]) -> int:
+    """Run one command line; the exit code."""
+    try:
+        return run_process(_invoke(args))
+    except KeyboardInterrupt:
+        return 130
+
+
+async def _invoke(args: Sequence[str]) -> int:
+    try:
+        code = await relaymd.main(args, prog_name="relaymd", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as exc:
+        exc.show()
+        return exc.exit_code
+    except click.Abort:
+        return 130
+    except BrokenPipeError:
+        # Whoever read has enough; what is still buffered must not raise once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except asyncio.CancelledError:
+        return 130
+    except (Exception, ExceptionGroup) as exc:  # noqa: BLE001  the edge of the process
+        return _fail(exc)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(exc: Exception) -> int:
+    """Say what went wrong; a mistake of ours is raised again, with its traceback."""
+    from relaymd.cli import failures  # needs the bus's and the store's errors
+
+    while isinstance(exc, ExceptionGroup) and len(exc.exceptions) == 1:
+        exc = exc.exceptions[0]
+    if not isinstance(exc, failures.WORLD):
+        raise exc
+    message, code = failures.explained(exc)
+    click.echo(f"relaymd: {message}", err=True)
+    return code
