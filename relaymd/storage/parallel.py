@@ -1,0 +1,40 @@
+"""Doing the same to many things at once, within a bound."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar, cast
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+AT_ONCE = 16
+"""Objects on their way at a time: with chunks of 4 MiB, 64 MiB of memory."""
+
+
+async def each(
+    items: Iterable[T], work: Callable[[T], Awaitable[R]], *, at_once: int = AT_ONCE
+) -> list[R]:
+    """Await the work on every item and return the results in the items' order.
+
+    The first error ends everything that is still under way and is raised as it is.
+    """
+    waiting = iter(enumerate(items))
+    results: dict[int, R] = {}
+
+    async def take_turns() -> None:
+        for index, item in waiting:
+            results[index] = await work(item)
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(at_once):
+                tasks.create_task(take_turns())
+    except ExceptionGroup as group:
+        raise _first(group) from None
+    return [results[index] for index in range(len(results))]
+
+
+def _first(error: Exception) -> Exception:
+    while isinstance(error, ExceptionGroup):
+        error = cast(ExceptionGroup[Exception], error).exceptions[0]
+    return error
