@@ -1,0 +1,24 @@
+"""Whole processes on this machine. In CI a system test that is skipped has failed."""
+
+import os
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+
+from tests.system.stack import Stack, running
+
+
+@pytest.fixture
+async def stack(tmp_path: Path) -> AsyncGenerator[Stack, None]:
+    async with running(tmp_path / "state") as stack:
+        yield stack
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]
+    report = yield
+    if report.skipped and os.environ.get("CI") and item.get_closest_marker("system"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped in CI, where nothing may be: {report.longrepr}"
+    return report
