@@ -1,0 +1,118 @@
+"""A RelayMD of the demo's own: `relaymd up` in a fresh folder, and the command to talk to it."""
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from relaymd.connection import Connection, connection_file
+
+T = TypeVar("T")
+
+SCRIPTS = Path(sys.executable).parent
+SETTINGS = {
+    "RELAYMD_LOCAL_WORKERS": "1",
+    "RELAYMD_WORKER_HEARTBEAT_INTERVAL_SECONDS": "1",
+    "RELAYMD_BRIDGE_PORT": "36158",
+}
+STOP_WITHIN = 60.0
+"""Seconds `relaymd up` may take to stop everything."""
+
+
+class CommandFailedError(Exception):
+    """A `relaymd` command ended with an error; the message is what it said."""
+
+
+class Stack:
+    def __init__(self, folder: Path) -> None:
+        self.state = folder / "state"
+        self.log = folder / "up.log"
+        own = {**SETTINGS, "RELAYMD_STATE_DIR": str(self.state)}
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("RELAYMD_")}
+        # The bundle says `python`, which has to be the one that has OpenMM.
+        path = f"{SCRIPTS}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        self.environment = {**inherited, "PATH": path, **own}
+
+    async def relaymd(self, *words: str | Path) -> bytes:
+        """Run `relaymd` with the words and return what it printed."""
+        process = await asyncio.create_subprocess_exec(
+            SCRIPTS / "relaymd",
+            *words,
+            env=self.environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+        if process.returncode:
+            said = err.decode(errors="replace").strip() or f"exit code {process.returncode}"
+            raise CommandFailedError(f"relaymd {' '.join(map(str, words))}: {said}")
+        return out
+
+    async def ask(self, kind: type[T], *words: str | Path) -> T:
+        return msgspec.json.decode(await self.relaymd(*words, "--json"), type=kind)
+
+    async def lines(self, *words: str) -> AsyncIterator[bytes]:
+        """What a command prints while it runs, line by line; it is stopped with the loop."""
+        process = await asyncio.create_subprocess_exec(
+            SCRIPTS / "relaymd",
+            *words,
+            env=self.environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            limit=2**20,
+        )
+        assert process.stdout is not None
+        try:
+            async for line in process.stdout:
+                yield line
+        finally:
+            await _end(process, signal.SIGTERM, within=5.0)
+
+    def connection(self) -> Connection:
+        return msgspec.json.decode(connection_file(self.state).read_bytes(), type=Connection)
+
+
+@asynccontextmanager
+async def running(folder: Path) -> AsyncGenerator[Stack, None]:
+    """A stack that is up when the block begins and gone when it ends."""
+    stack = Stack(folder)
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    with stack.log.open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            SCRIPTS / "relaymd",
+            "up",
+            env=stack.environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        await stack.relaymd("status", "--wait", "30")
+        yield stack
+    finally:
+        await _end(process, signal.SIGINT, within=STOP_WITHIN)
+
+
+async def _end(process: asyncio.subprocess.Process, how: signal.Signals, within: float) -> None:
+    """Ask the process to end, and kill it where it does not."""
+    if process.returncode is not None:
+        return
+    process.send_signal(how)
+    try:
+        async with asyncio.timeout(within):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
