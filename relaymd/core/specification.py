@@ -5,7 +5,9 @@ anything runs, so that the two cannot disagree.
 """
 
 import shlex
+from collections.abc import Mapping
 from pathlib import PurePosixPath
+from types import MappingProxyType
 from typing import Any, cast
 
 import msgspec
@@ -107,9 +109,12 @@ class Specification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         return (*self.checkpoint_watch_paths, *self.resume_preserved_output_paths)
 
 
-def parse(raw: object) -> Specification:
-    """Check decoded data and build the specification. Raises InvalidDocumentError."""
-    spec = read(_normalized(raw), Specification)
+def parse(raw: object, above: Mapping[str, Any] = MappingProxyType({})) -> Specification:
+    """Check decoded data and build the specification. Raises InvalidDocumentError.
+
+    above: values that count instead of those in `raw`; tables are merged key by key.
+    """
+    spec = read(_merged(_normalized(raw), above), Specification)
     if not [word for word in spec.argv() if word.strip()] or not spec.command_line().strip():
         raise InvalidDocumentError("command: it is empty", key="command")
     for key in _PATHS:
@@ -120,8 +125,13 @@ def parse(raw: object) -> Specification:
     return spec
 
 
-def decode(name: str, data: bytes) -> Specification:
-    """Read a specification file by the ending of its name. Raises InvalidDocumentError."""
+def decode(
+    name: str, data: bytes, above: Mapping[str, Any] = MappingProxyType({})
+) -> Specification:
+    """Read a specification file by the ending of its name; `above` counts instead of it.
+
+    Raises InvalidDocumentError.
+    """
     decoders = {
         ".json": msgspec.json.decode,
         ".toml": msgspec.toml.decode,
@@ -132,7 +142,7 @@ def decode(name: str, data: bytes) -> Specification:
     except (msgspec.DecodeError, ValueError) as exc:
         raise InvalidDocumentError(f"{name} cannot be read: {exc}") from None
     try:
-        return parse(raw)
+        return parse(raw, above)
     except InvalidDocumentError as exc:
         raise InvalidDocumentError(f"{name}: {exc}", key=exc.key) from None
 
@@ -152,6 +162,18 @@ def _normalized(raw: object) -> object:
         if name in document:
             raise InvalidDocumentError(f"{name!r} is given twice, once as {key!r}", key=name)
         document[name] = [value] if name in _SEVERAL and isinstance(value, str) else value
+    return document
+
+
+def _merged(raw: object, above: Mapping[str, Any]) -> object:
+    if not isinstance(raw, dict):
+        return raw
+    document = cast(dict[str, Any], raw)
+    for key, value in above.items():
+        old = document.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            value = {**cast(dict[str, Any], old), **cast(dict[str, Any], value)}
+        document[key] = value
     return document
 
 
