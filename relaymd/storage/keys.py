@@ -5,7 +5,8 @@
     jobs/{job}/checkpoints/manifests/{generation}-{epoch}.json
     jobs/{job}/checkpoints/latest                           a pointer, for people
     jobs/{job}/outputs/{epoch}/…                            the results, as they were named
-    jobs/{job}/failures/{epoch}/…
+    jobs/{job}/outputs/{epoch}.json                         their index, written last
+    jobs/{job}/failures/{epoch}/…, {epoch}.json             likewise
     jobs/{job}/logs/{epoch}/{stream}/{offset}
 
 What is written under a lease carries its epoch, or the hash of its content: a zombie cannot
@@ -49,3 +50,12 @@ def logs(id: JobId) -> str:
 
 def log_piece(id: JobId, epoch: Epoch, stream: str, offset: int) -> str:
     return f"jobs/{id}/logs/{epoch:06d}/{stream}/{offset:015d}"
+
+
+def log_stream(id: JobId, epoch: Epoch, stream: str) -> str:
+    return f"jobs/{id}/logs/{epoch:06d}/{stream}/"
+
+
+def index(tree: str) -> str:
+    """What lies under a tree of outputs or failures; beside it, so that no file can clash."""
+    return f"{tree.removesuffix('/')}.json"

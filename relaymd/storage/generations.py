@@ -1,0 +1,106 @@
+"""Manifests of checkpoint generations, in the store and back, checked before they are believed."""
+
+import re
+from pathlib import PurePosixPath
+
+import msgspec
+
+from relaymd.core.checkpoint import Checkpoint
+from relaymd.core.ids import JobId
+from relaymd.storage import keys
+from relaymd.storage.manifest import CHUNK_SIZE, FORMAT, FileEntry, Manifest, digest
+from relaymd.storage.store import (
+    DamagedObjectError,
+    MissingObjectError,
+    StorageDeniedError,
+    Store,
+)
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class _Versioned(msgspec.Struct):
+    format: int = 0
+
+
+async def put_manifest(
+    store: Store, manifest: Manifest, *, size: int = 0, uploaded: int = 0
+) -> Checkpoint:
+    """Store the manifest, after all its chunks, and say what is to be reported.
+
+    size, uploaded: bytes, as the upload told them.
+    """
+    data = msgspec.json.encode(manifest)
+    key = keys.manifest(manifest.job, manifest.generation, manifest.epoch)
+    await store.put(key, data)
+    return Checkpoint(
+        generation=manifest.generation,
+        epoch=manifest.epoch,
+        manifest=key,
+        digest=digest(data),
+        at=manifest.at,
+        files=len(manifest.files),
+        size=size,
+        uploaded=uploaded,
+        progress=manifest.progress,
+    )
+
+
+async def put_latest(store: Store, job: JobId, checkpoint: Checkpoint) -> None:
+    """Point people to a generation that was committed. Nothing of ours reads it."""
+    data = msgspec.json.format(msgspec.json.encode(checkpoint), indent=2)
+    await store.put(keys.latest(job), data + b"\n")
+
+
+async def load_manifest(store: Store, job: JobId, checkpoint: Checkpoint) -> Manifest:
+    """Read a committed generation's manifest.
+
+    Raises DamagedObjectError where it is not what was committed, or is gone, and
+    StorageDeniedError where a newer release wrote it: an elder generation is no remedy for that.
+    """
+    key = checkpoint.manifest
+    try:
+        data = await store.get(key)
+        if digest(data) != checkpoint.digest:
+            data = await store.get(key)  # what was damaged may have been the way here
+    except MissingObjectError as exc:
+        raise DamagedObjectError(key, exc.reason) from exc
+    if digest(data) != checkpoint.digest:
+        raise DamagedObjectError(key, "its hash is not the one that was committed")
+    manifest = _decoded(key, data)
+    if (manifest.job, manifest.generation) != (job, checkpoint.generation):
+        whose = f"generation {manifest.generation} of {manifest.job}"
+        raise DamagedObjectError(key, f"it is the manifest of {whose}")
+    _check_files(key, manifest.files)
+    return manifest
+
+
+def is_inside(path: str) -> bool:
+    """Whether a path is relative, in its plainest spelling, and stays in its folder."""
+    plain = PurePosixPath(path)
+    inside = not plain.is_absolute() and ".." not in plain.parts and "\0" not in path
+    return inside and path == str(plain) != "."
+
+
+def _decoded(key: str, data: bytes) -> Manifest:
+    try:
+        version = msgspec.json.decode(data, type=_Versioned).format
+        if version > FORMAT:
+            raise StorageDeniedError(key, f"a newer release wrote it, in format {version}")
+        return msgspec.json.decode(data, type=Manifest)
+    except msgspec.DecodeError as exc:
+        raise DamagedObjectError(key, f"it cannot be read: {exc}") from exc
+
+
+def _check_files(key: str, files: tuple[FileEntry, ...]) -> None:
+    paths = {file.path for file in files}
+    if len(paths) != len(files):
+        raise DamagedObjectError(key, "it holds a file twice")
+    for file in files:
+        if not is_inside(file.path):
+            raise DamagedObjectError(key, f"{file.path!r} leaves the job's folder")
+        if any(str(parent) in paths for parent in PurePosixPath(file.path).parents):
+            raise DamagedObjectError(key, f"{file.path!r} lies within a file")
+        sound = all(0 < c.size <= CHUNK_SIZE and _DIGEST.fullmatch(c.digest) for c in file.chunks)
+        if not sound or sum(chunk.size for chunk in file.chunks) != file.size:
+            raise DamagedObjectError(key, f"the chunks of {file.path!r} do not make up the file")

@@ -1,0 +1,62 @@
+"""What an engine wrote, piece by piece, each under the offset of its first byte."""
+
+from collections.abc import AsyncIterator, Sequence
+
+import msgspec
+
+from relaymd.core.ids import Epoch, JobId
+from relaymd.storage import keys
+from relaymd.storage.store import DamagedObjectError, Store
+
+
+class LogPiece(msgspec.Struct, frozen=True, kw_only=True):
+    offset: int
+    """Of the first byte of `data`, within the segment's stream."""
+
+    data: bytes
+    missing: int = 0
+    """Bytes before it that are not in the store."""
+
+
+async def put_log_piece(
+    store: Store, job: JobId, epoch: Epoch, stream: str, offset: int, data: bytes
+) -> None:
+    """Store a piece; the same again, or a longer one from the same offset, replaces it."""
+    await store.put(keys.log_piece(job, epoch, stream, offset), data)
+
+
+async def read_log(
+    store: Store, job: JobId, epoch: Epoch, stream: str, *, after: int = 0
+) -> AsyncIterator[LogPiece]:
+    """One segment's stream from an offset on, without overlaps, telling of gaps.
+
+    Raises StorageError; DamagedObjectError for a key that names no offset.
+    """
+    end = after
+    async for info in store.list(keys.log_stream(job, epoch, stream)):
+        offset = _offset(info.key)
+        if offset + info.size <= end:
+            continue
+        data = await store.get(info.key)
+        fresh = data[max(0, end - offset) :]
+        start = max(offset, end)
+        if fresh:
+            yield LogPiece(offset=start, data=fresh, missing=start - end)
+            end = start + len(fresh)
+
+
+async def logged_epochs(store: Store, job: JobId) -> Sequence[Epoch]:
+    """The leases of which output is stored, oldest first."""
+    epochs = set[Epoch]()
+    async for info in store.list(keys.logs(job)):
+        epoch = info.key.removeprefix(keys.logs(job)).partition("/")[0]
+        if epoch.isdecimal():
+            epochs.add(Epoch(int(epoch)))
+    return sorted(epochs)
+
+
+def _offset(key: str) -> int:
+    name = key.rpartition("/")[2]
+    if not name.isdecimal():
+        raise DamagedObjectError(key, "its name is no offset")
+    return int(name)

@@ -1,0 +1,131 @@
+"""Results and failure artifacts: plain objects under their own names, and an index of them.
+
+The index is written last: where it is, everything it names is.
+"""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from relaymd.core.ids import Epoch, JobId
+from relaymd.process import Offload
+from relaymd.storage import keys
+from relaymd.storage.bundles import digest_of
+from relaymd.storage.generations import is_inside
+from relaymd.storage.parallel import each
+from relaymd.storage.patterns import match
+from relaymd.storage.store import DamagedObjectError, MissingObjectError, Store
+from relaymd.storage.upload import ChangedFileError
+
+FILES_AT_ONCE = 4
+
+
+class IndexEntry(msgspec.Struct, frozen=True, kw_only=True):
+    path: str
+    """Relative to the job's folder, with `/`."""
+
+    size: int
+    digest: str
+    """BLAKE3 of the file, in hexadecimal."""
+
+    mode: int = 0o644
+
+
+class Index(msgspec.Struct, frozen=True, kw_only=True):
+    files: tuple[IndexEntry, ...]
+
+    @property
+    def size(self) -> int:
+        return sum(file.size for file in self.files)
+
+
+async def upload_tree(
+    store: Store,
+    tree: str,
+    root: Path,
+    patterns: Sequence[str],
+    *,
+    offload: Offload = asyncio.to_thread,
+) -> Index:
+    """Store the files that the patterns mean under the tree's key, and their index.
+
+    tree: of `keys.outputs` or `keys.failures`. Raises StorageError, OSError, UnfitNameError,
+    and ChangedFileError for a file that is still being written.
+    """
+
+    async def send(path: str) -> IndexEntry:
+        before = await offload(os.stat, root / path)
+        digest = await offload(digest_of, root / path)
+        await store.put_file(tree + path, root / path)
+        after = await offload(os.stat, root / path)
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            raise ChangedFileError(f"{path} changed while it was stored")
+        mode = before.st_mode & 0o777
+        return IndexEntry(path=path, size=before.st_size, digest=digest, mode=mode)
+
+    paths = await offload(match, root, patterns)
+    index = Index(files=tuple(await each(paths, send, at_once=FILES_AT_ONCE)))
+    await store.put(keys.index(tree), msgspec.json.encode(index))
+    return index
+
+
+async def load_index(store: Store, tree: str) -> Index:
+    """Raises MissingObjectError where the tree was never stored, or never completely."""
+    key = keys.index(tree)
+    try:
+        index = msgspec.json.decode(await store.get(key), type=Index)
+    except msgspec.DecodeError as exc:
+        raise DamagedObjectError(key, f"it cannot be read: {exc}") from exc
+    for file in index.files:
+        if not is_inside(file.path):
+            raise DamagedObjectError(key, f"{file.path!r} leaves the folder")
+    return index
+
+
+async def fetch_tree(
+    store: Store, tree: str, target: Path, *, offload: Offload = asyncio.to_thread
+) -> Index:
+    """Download a tree into a folder; what is there and right is kept.
+
+    Raises DamagedObjectError for a file that is gone or not what was stored.
+    """
+    index = await load_index(store, tree)
+
+    async def receive(file: IndexEntry) -> None:
+        place = target / file.path
+        if await offload(_is_right, place, file):
+            return
+        await offload(place.parent.mkdir, parents=True, exist_ok=True)
+        try:
+            await store.get_file(tree + file.path, place)
+        except MissingObjectError as exc:
+            raise DamagedObjectError(exc.key, exc.reason) from exc
+        if not await offload(_is_right, place, file):
+            await offload(place.unlink)
+            raise DamagedObjectError(tree + file.path, "its hash differs")
+        await offload(place.chmod, file.mode | 0o400)
+
+    await each(index.files, receive, at_once=FILES_AT_ONCE)
+    return index
+
+
+async def fetch_outputs(
+    store: Store,
+    job: JobId,
+    epoch: Epoch,
+    target: Path,
+    *,
+    offload: Offload = asyncio.to_thread,
+) -> Index:
+    """Download a job's results, as the lease of this epoch left them."""
+    return await fetch_tree(store, keys.outputs(job, epoch), target, offload=offload)
+
+
+def _is_right(path: Path, file: IndexEntry) -> bool:
+    try:
+        return path.stat().st_size == file.size and digest_of(path) == file.digest
+    except FileNotFoundError:
+        return False
