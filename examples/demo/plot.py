@@ -5,6 +5,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import msgspec
@@ -15,6 +16,14 @@ from examples.demo.verify import Row
 
 COLORS = ("#2b6cb0", "#c05621", "#2f855a", "#6b46c1", "#b83280")
 INK = "#2d3748"
+STYLE: Any = {
+    "font.size": 10,
+    "axes.edgecolor": "#a0aec0",
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,8 +37,7 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
 
 def draw(rows: Sequence[Row], spans: Sequence[Span], path: Path) -> Path:
     """Write the PNG and return its path."""
-    style = {"font.size": 10, "axes.edgecolor": "#a0aec0", "text.color": INK}
-    with mpl.rc_context({**style, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK}):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10, 6.2), dpi=150, layout="constrained")
         energy, temperature = figure.subplots(2, 1, sharex=True)
         _curve(energy, rows, spans, [row.potential / 1000 for row in rows])

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -86,9 +86,10 @@ async def _follow(stack: Stack, job: JobId, tell: Tell, shout: Shout) -> tuple[B
     raise Unfinished("the stream of events ended before the job did")
 
 
-async def facts(stack: Stack, job: JobId) -> AsyncIterator[JobChanged]:
+async def facts(stack: Stack, job: JobId) -> AsyncGenerator[JobChanged, None]:
     """The job's events from its submit on, as `relaymd events` prints them."""
-    async with aclosing(stack.lines("events", "--follow", "--json", "--job", job)) as lines:  # type: ignore[type-var]
+    words = ("events", "--follow", "--json", "--job", job, "--after", "0")
+    async with aclosing(stack.lines(*words)) as lines:
         async for line in lines:
             yield msgspec.json.decode(line, type=JobChanged)
 

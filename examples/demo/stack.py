@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -59,7 +59,7 @@ class Stack:
     async def ask(self, kind: type[T], *words: str | Path) -> T:
         return msgspec.json.decode(await self.relaymd(*words, "--json"), type=kind)
 
-    async def lines(self, *words: str) -> AsyncIterator[bytes]:
+    async def lines(self, *words: str) -> AsyncGenerator[bytes, None]:
         """What a command prints while it runs, line by line; it is stopped with the loop."""
         process = await asyncio.create_subprocess_exec(
             SCRIPTS / "relaymd",
@@ -85,9 +85,7 @@ class Stack:
 async def running(folder: Path) -> AsyncGenerator[Stack, None]:
     """A stack that is up when the block begins and gone when it ends."""
     stack = Stack(folder)
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
+    _make_empty(folder)
     with stack.log.open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             SCRIPTS / "relaymd",
@@ -103,6 +101,13 @@ async def running(folder: Path) -> AsyncGenerator[Stack, None]:
         yield stack
     finally:
         await _end(process, signal.SIGINT, within=STOP_WITHIN)
+
+
+def _make_empty(folder: Path) -> None:
+    """Remove what an earlier demo left there."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
 
 
 async def _end(process: asyncio.subprocess.Process, how: signal.Signals, within: float) -> None:

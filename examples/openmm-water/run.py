@@ -5,6 +5,10 @@ files were when it was written. Whoever resumes cuts them back to that, so that 
 row is there twice or missing. While a checkpoint is written the file `ckpt_is_valid` is absent.
 """
 
+# pyright: basic, reportOperatorIssue=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false
+# OpenMM carries no type information.
+
 import json
 import os
 import signal
