@@ -33,6 +33,9 @@ class RefusalCode(StrEnum):
     UNAVAILABLE = "unavailable"
     """Try again later: a disk is full, a server is starting."""
 
+    DENIED = "denied"
+    """These credentials may not say that."""
+
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why a request will not be done: the one error shape, on the bus and over HTTP."""

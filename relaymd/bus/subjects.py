@@ -17,6 +17,12 @@ Rep = TypeVar("Rep", bound=msgspec.Struct)
 HOLE = re.compile(r"{(\w+)}")
 
 
+def _token(text: str) -> str:
+    if not TOKEN.fullmatch(text):
+        raise ValueError(f"{text!r} cannot be part of a subject")
+    return text
+
+
 @dataclass(frozen=True)
 class Subject(Generic[Msg]):
     """A NATS subject whose `{holes}` are fields of the message it carries."""
@@ -35,19 +41,18 @@ class Subject(Generic[Msg]):
         return HOLE.sub("*", self.template)
 
     def at(self, **holes: str) -> str:
-        """What a subscriber listens to who wants those of one job, one worker."""
-        return HOLE.sub(lambda hole: holes.get(hole[1], "*"), self.template)
+        """What a subscriber listens to who wants those of one job, one worker.
+
+        Raises ValueError for an unfit identifier, which could widen what is listened to.
+        """
+        return HOLE.sub(
+            lambda hole: _token(holes[hole[1]]) if hole[1] in holes else "*", self.template
+        )
 
     def of(self, message: Msg) -> str:
         """The subject this very message travels on. Raises ValueError for an unfit identifier."""
 
-        def fill(hole: re.Match[str]) -> str:
-            token = str(getattr(message, hole[1]))
-            if not TOKEN.fullmatch(token):
-                raise ValueError(f"{token!r} cannot be part of a subject")
-            return token
-
-        return HOLE.sub(fill, self.template)
+        return HOLE.sub(lambda hole: _token(str(getattr(message, hole[1]))), self.template)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,31 @@
+"""What the server itself tells about connections that ended."""
+
+import msgspec
+
+DISCONNECTS = "$SYS.ACCOUNT.*.DISCONNECT"
+
+
+class Disconnection(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    """What the connection called itself: of a worker, its id. Empty where it did not."""
+
+    reason: str
+    """In the server's words, such as `Client Closed` or `Stale Connection`."""
+
+
+class _Client(msgspec.Struct, frozen=True, kw_only=True):
+    name: str = ""
+
+
+class _Advisory(msgspec.Struct, frozen=True, kw_only=True):
+    client: _Client = _Client()
+    reason: str = ""
+
+
+def read(body: bytes) -> Disconnection | None:
+    """None for what a newer server may say and we do not understand."""
+    try:
+        advisory = msgspec.json.decode(body, type=_Advisory)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+    return Disconnection(name=advisory.client.name, reason=advisory.reason)
