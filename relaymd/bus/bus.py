@@ -1,6 +1,6 @@
 """What a process may ask of a bus, whatever carries it."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -105,7 +105,7 @@ class Journal(Protocol):
 
     def follow(
         self, *, subject: str, after: int = 0, live: bool = True
-    ) -> AsyncIterator[tuple[str, bytes]]:
+    ) -> AsyncGenerator[tuple[str, bytes]]:
         """Subjects and bodies with `seq` greater than `after`, oldest first.
 
         live: whether to go on with what comes; else it ends with what is there.
