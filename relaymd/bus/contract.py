@@ -43,6 +43,7 @@ JOBS = Request("relaymd.operator.jobs", m.ListJobs, m.JobPage)
 WORKERS = Request("relaymd.operator.workers", m.ListWorkers, m.WorkerList)
 DRAIN_WORKER = Request("relaymd.operator.worker.{worker}.drain", m.DrainWorker, m.Done)
 STATUS = Request("relaymd.operator.status", m.AskStatus, m.Status)
+WIND_DOWN = Request("relaymd.operator.wind-down", m.WindDown, m.Done, within=2.0)
 
 # facts, stored in order by JetStream
 EVENTS = "relaymd.event.>"

@@ -370,6 +370,10 @@ class AskStatus(msgspec.Struct, frozen=True, kw_only=True):
     pass
 
 
+class WindDown(msgspec.Struct, frozen=True, kw_only=True):
+    """The stack goes down: ask no provider for anything more until you are started again."""
+
+
 class ActorStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     restarts: int = 0
@@ -386,6 +390,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     allocations: tuple[Allocation, ...] = ()
     actors: tuple[ActorStatus, ...] = ()
     unpublished_events: int = 0
+    last_event: int = 0
+    """`seq` of the newest; who reads the stream from here on misses nothing."""
 
 
 # -- facts ------------------------------------------------------------------------------------
