@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import msgspec
 
+from relaymd.core import rules
 from relaymd.core.resources import Requirements
 from relaymd.core.strict import InvalidDocumentError, read
 
@@ -115,13 +116,16 @@ def parse(raw: object, above: Mapping[str, Any] = MappingProxyType({})) -> Speci
     above: values that count instead of those in `raw`; tables are merged key by key.
     """
     spec = read(_merged(_normalized(raw), above), Specification)
-    if not [word for word in spec.argv() if word.strip()] or not spec.command_line().strip():
-        raise InvalidDocumentError("command: it is empty", key="command")
+    rules.check_command(spec.command)
     for key in _PATHS:
         value = getattr(spec, key)
         for pattern in (value,) if isinstance(value, str) else value or ():
-            _check_inside(key, pattern)
-    _check_times(spec)
+            rules.check_inside(key, pattern)
+    for key in (name for name in Specification.__struct_fields__ if name.endswith("_seconds")):
+        rules.check_seconds(key, getattr(spec, key))
+    rules.check_environment(spec.environment)
+    rules.check_fatal_patterns(spec.fatal_log_patterns)
+    rules.check_resources(spec.resources)
     return spec
 
 
@@ -175,20 +179,3 @@ def _merged(raw: object, above: Mapping[str, Any]) -> object:
             value = {**cast(dict[str, Any], old), **cast(dict[str, Any], value)}
         document[key] = value
     return document
-
-
-def _check_inside(key: str, pattern: str) -> None:
-    path = PurePosixPath(pattern)
-    if not pattern.strip() or pattern.strip() == ".":
-        raise InvalidDocumentError(f"{key}: an empty path names no file", key=key)
-    if path.is_absolute() or pattern.startswith("~"):
-        raise InvalidDocumentError(f"{key}: {pattern!r} must be relative to the bundle", key=key)
-    if ".." in path.parts:
-        raise InvalidDocumentError(f"{key}: {pattern!r} leaves the bundle's folder", key=key)
-
-
-def _check_times(spec: Specification) -> None:
-    for key in (name for name in Specification.__struct_fields__ if name.endswith("_seconds")):
-        value = getattr(spec, key)
-        if value is not None and not 0 < value < float("inf"):
-            raise InvalidDocumentError(f"{key}: it must be more than 0 seconds", key=key)
