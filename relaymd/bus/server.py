@@ -33,6 +33,9 @@ LOOK_EVERY = 0.02
 STOP_WITHIN = 5.0
 """Seconds for leaving in order, before it is killed."""
 
+RACES = 5
+"""Ports tried at a start; each may be taken between our look and the server's."""
+
 BACKOFF = (0.1, 5.0)
 """Seconds before a server that died is started again: at first, and at most."""
 
@@ -115,8 +118,14 @@ class EmbeddedServer:
     async def start(self) -> None:
         """Return when the server takes connections. Raises ServerFailedError."""
         self._settings.folder.mkdir(parents=True, exist_ok=True)
-        self.port = choose_port(self._settings)
-        await self._launch()
+        for _ in range(RACES):
+            self.port = choose_port(self._settings)
+            try:
+                return await self._launch()
+            except ServerFailedError:
+                if self._settings.port or _free_port(self._settings.host, self.port):
+                    raise
+        raise ServerFailedError(f"others take every port before nats-server on {self.url} can")
 
     async def watch(self) -> NoReturn:
         """Start the server again whenever it ends, until cancelled."""
