@@ -304,13 +304,18 @@ def _change(job: Job, event: JobEvent, at: UnixTime) -> Job:
                 raise StaleLeaseError(job, lease.epoch)
             return replace(job, lease=lease, epoch=lease.epoch, not_before=UnixTime(0.0))
         case Checkpointed(checkpoint=checkpoint):
+            if checkpoint.epoch != job.epoch:
+                raise StaleLeaseError(job, checkpoint.epoch)
             if checkpoint.generation != job.generation + 1:
                 raise IllegalTransitionError(job, event)
             kept = (*job.checkpoints, checkpoint)[-KEPT:]
             return replace(job, checkpoints=kept, charges={})
         case HandedOff(reason=reason):
             end = AttemptEnd(outcome=Outcome.INTERRUPTED, reason=reason)
-            return replace(job, lease=None, end=end, queued_at=at)
+            # A handoff that brought nothing forward counts like an interruption: else a job
+            # whose checkpoints never come in time would be handed on for ever.
+            charges = job.charges if has_advanced(job) else _charge(job.charges, end.outcome)
+            return replace(job, lease=None, end=end, queued_at=at, charges=charges)
         case Interrupted(end=end, not_before=not_before, charged=charged):
             charges = _charge(job.charges, end.outcome) if charged else job.charges
             return replace(
@@ -329,6 +334,11 @@ def _change(job: Job, event: JobEvent, at: UnixTime) -> Job:
             return job
 
 
+def has_advanced(job: Job) -> bool:
+    """Whether a checkpoint was committed under the live lease."""
+    return bool(job.checkpoints) and job.checkpoints[-1].epoch == job.epoch
+
+
 def _charge(charges: Mapping[Outcome, int], outcome: Outcome) -> dict[Outcome, int]:
     return {**charges, outcome: charges.get(outcome, 0) + 1}
 
@@ -337,4 +347,6 @@ def _requested(event: JobEvent) -> JobState:
     """The state an event asks for, as a person would name it."""
     if isinstance(event, CancelRequested):
         return JobState.CANCELLED
+    if isinstance(event, Submitted):
+        return JobState.QUEUED
     return next(state for (_, kind), state in TRANSITIONS.items() if kind is type(event))
