@@ -6,7 +6,9 @@ Output that a person asked for is not a log and does not come here.
 
 import logging
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TextIO
 
 import structlog
@@ -19,6 +21,17 @@ SECRET_NAMES = ("password", "passwd", "secret", "token", "access_key", "authoriz
 
 QUIET = ("asyncio", "aiosqlite", "boto3", "botocore", "aiobotocore", "urllib3", "aiohttp.access")
 """Libraries that are heard from `warning` on, whatever our own level is."""
+
+
+@contextmanager
+def into(file: Path, process: str, *, level: str, environ: Mapping[str, str]) -> Generator[None]:
+    """Send logs to a file as long as the block lasts: stderr is for a person there."""
+    with file.open("a") as stream:
+        set_up(process, level=level, environ=environ, stream=stream)
+        try:
+            yield
+        finally:
+            logging.basicConfig(handlers=[logging.NullHandler()], force=True)
 
 
 def set_up(

@@ -5,7 +5,8 @@ import contextlib
 import ctypes
 import os
 import signal
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
+from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 P = ParamSpec("P")
@@ -54,34 +55,41 @@ def follow_parent(environ: Mapping[str, str]) -> None:
 def adopt_orphans() -> None:
     """Become the parent of descendants whose own parent ends, so that none is lost sight of.
 
-    Linux only. Whoever calls this must also reap them (`reap`).
+    Linux only. Whoever calls this must also collect them.
     """
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
-def reap(pid: int) -> bool:
-    """Whether the process is over; collects it if it was a child of ours and nobody else's."""
-    with contextlib.suppress(ChildProcessError):
-        return os.waitpid(pid, os.WNOHANG)[0] == pid
-    return not alive(pid)
-
-
 def alive(pid: int) -> bool:
-    """Whether there is such a process; one of another user counts, a zombie does too."""
+    """Whether the process runs. One of another user counts, a zombie does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return True
+    return not is_zombie(pid)
+
+
+def is_zombie(pid: int) -> bool:
+    """Whether the process has ended and waits to be collected by its parent."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[:1] == ["Z"]
 
 
 @contextlib.contextmanager
-def signals(handler: Callable[[signal.Signals], None]) -> Iterator[None]:
-    """Hand SIGINT and SIGTERM to the handler, on the running loop, instead of dying of them."""
+def signals(handler: Callable[[signal.Signals], None]) -> Generator[None]:
+    """Hand SIGINT, SIGTERM and SIGHUP to the handler, on the running loop, instead of dying.
+
+    SIGHUP stays ignored where it was, as by `nohup`.
+    """
     loop = asyncio.get_running_loop()
-    caught = (signal.SIGINT, signal.SIGTERM)
+    caught = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        caught.append(signal.SIGHUP)
     for number in caught:
         loop.add_signal_handler(number, handler, number)
     try:

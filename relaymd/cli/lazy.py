@@ -16,32 +16,35 @@ class Entry(NamedTuple):
 
 
 class LazyGroup(click.Group):
+    """Its own commands, and those of `entries`, each imported when it is called."""
+
     def __init__(self, *args: Any, entries: Mapping[str, Entry], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.entries = entries
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.entries)
+        return [*super().list_commands(ctx), *self.entries]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         entry = self.entries.get(cmd_name)
         if entry is None:
-            return None
+            return super().get_command(ctx, cmd_name)
         module, _, name = entry.place.partition(":")
         command: click.Command = getattr(import_module(module), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        own = [(name, one.get_short_help_str(limit=80)) for name, one in self.commands.items()]
+        others = [(name, entry.help) for name, entry in self.entries.items()]
         with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.help) for name, entry in self.entries.items()])
+            formatter.write_dl([*own, *others])
 
 
-class ListingGroup(click.Group):
+class ListingGroup(LazyGroup):
     """A noun: alone, or with options only, it lists."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.no_args_is_help = False
+    def __init__(self, *args: Any, entries: Mapping[str, Entry] | None = None, **kwargs: Any):
+        super().__init__(*args, entries=entries or {}, no_args_is_help=False, **kwargs)
 
     async def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         helps = {"-h", "--help"}

@@ -12,8 +12,12 @@ from relaymd.process import run as run_process
 
 COMMANDS = {
     "up": Entry("relaymd.cli.up:up", "Run the whole stack here, in the foreground."),
-    "submit": Entry("relaymd.cli.submit:submit", "Pack a folder, upload it, and queue it as a job."),
-    "jobs": Entry("relaymd.cli.jobs:jobs", "List jobs; show, cancel, requeue one; its logs, files."),
+    "submit": Entry(
+        "relaymd.cli.submit:submit", "Pack a folder, upload it, and queue it as a job."
+    ),
+    "jobs": Entry(
+        "relaymd.cli.jobs:jobs", "List jobs; show, cancel, requeue one; its logs, files."
+    ),
     "workers": Entry("relaymd.cli.workers:workers", "List workers; drain one."),
     "events": Entry("relaymd.cli.events:events", "What happened; -f: what happens."),
     "status": Entry("relaymd.cli.status:status", "Whether the stack runs, and how it does."),

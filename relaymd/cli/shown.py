@@ -1,0 +1,71 @@
+"""What a command prints: one JSON document, or a table for people."""
+
+import sys
+from collections.abc import Iterable, Sequence
+
+import asyncclick as click
+import msgspec
+
+
+def document(value: object) -> None:
+    """The answer as one JSON document on one line of its own."""
+    click.echo(msgspec.json.encode(value))
+
+
+def line(text: str) -> None:
+    click.echo(text)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str = "") -> None:
+    """A table in colours at a terminal; elsewhere plain aligned text, never cut."""
+    found = [list(row) for row in rows]
+    if not found:
+        click.echo(empty, err=True)
+    elif sys.stdout.isatty():
+        _rich(columns, found)
+    else:
+        _plain(columns, found)
+
+
+def _plain(columns: Sequence[str], rows: list[list[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    for row in ([name.upper() for name in columns], *rows):
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())
+
+
+def _rich(columns: Sequence[str], rows: list[list[str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    view = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        # The first column is an identifier, which is useless when it is cut.
+        view.add_column(name, no_wrap=name == columns[0], overflow="fold")
+    for row in rows:
+        view.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+    Console().print(view)
+
+
+STYLES = {
+    "running": "green",
+    "completed": "bold green",
+    "failed": "bold red",
+    "draining": "yellow",
+    "cancelling": "yellow",
+    "suspect": "yellow",
+    "dead": "red",
+    "assigned": "cyan",
+    "queued": "blue",
+}
+"""Words that carry a colour wherever they stand alone."""
+
+
+def fields(pairs: Iterable[tuple[str, str]]) -> None:
+    """Names and values below each other."""
+    found = [(name, value) for name, value in pairs if value]
+    width = max((len(name) for name, _ in found), default=0)
+    for name, value in found:
+        click.echo(f"{name.ljust(width)}  {value}")

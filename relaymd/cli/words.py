@@ -1,0 +1,149 @@
+"""Times, sizes and facts in the words of a person. Pure."""
+
+from datetime import UTC, datetime
+
+from relaymd.bus.messages import JobChanged, ProviderChanged, WorkerChanged
+from relaymd.core.checkpoint import Progress
+from relaymd.core.ids import UnixTime
+from relaymd.core.job import (
+    Assigned,
+    Cancelled,
+    CancelRequested,
+    Checkpointed,
+    CheckpointMissed,
+    Completed,
+    Draining,
+    Failed,
+    HandedOff,
+    Interrupted,
+    JobEvent,
+    Launched,
+    Requeued,
+    Started,
+    Submitted,
+)
+from relaymd.core.worker import (
+    WorkerDraining,
+    WorkerEvent,
+    WorkerLeft,
+    WorkerLost,
+    WorkerRegistered,
+)
+
+Fact = JobChanged | WorkerChanged | ProviderChanged
+
+
+def ago(at: UnixTime | None, now: UnixTime) -> str:
+    """`3 min ago`, or `-` for what has not happened."""
+    if at is None:
+        return "-"
+    seconds = now - at
+    return "just now" if -5 < seconds < 1 else f"{duration(abs(seconds))} {_side(seconds)}"
+
+
+def _side(seconds: float) -> str:
+    return "ago" if seconds >= 0 else "from now"
+
+
+def duration(seconds: float | None) -> str:
+    """The one unit that says most: `4.2 s`, `3 min`, `5 h`, `12 d`."""
+    if seconds is None:
+        return "-"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    for limit, size, unit in ((90, 1, "s"), (5400, 60, "min"), (172800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 86400:.0f} d"
+
+
+def size(count: int) -> str:
+    """Bytes with a decimal prefix."""
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return (
+                f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
+            )
+        amount /= 1000
+    return f"{amount:.1f} TB"
+
+
+def clock(at: UnixTime) -> str:
+    """The time of day here, for lines of a feed."""
+    return datetime.fromtimestamp(at, UTC).astimezone().strftime("%H:%M:%S")
+
+
+def progress(progress: Progress | None) -> str:
+    """`37 % (3,700 of 10,000 steps)`, as far as it is known."""
+    if progress is None:
+        return "-"
+    parts: list[str] = []
+    if progress.fraction is not None:
+        parts.append(f"{progress.fraction * 100:.0f} %")
+    if progress.step is not None:
+        total = f" of {progress.total_steps:,}" if progress.total_steps is not None else ""
+        steps = f"{progress.step:,}{total} steps"
+        parts.append(f"({steps})" if parts else steps)
+    return " ".join(parts) or "-"
+
+
+def of_job(event: JobEvent) -> str:
+    """What happened to a job, after `<job> `."""
+    match event:
+        case Submitted(title=title):
+            return f"submitted: {title}"
+        case Assigned(lease=lease):
+            return f"assigned to {lease.worker} on {lease.cluster} (lease {lease.epoch})"
+        case Started():
+            return "confirmed by its worker"
+        case Launched(restored=restored, note=note):
+            source = f"from checkpoint {restored}" if restored else "from its input"
+            return f"engine started {source}" + (f"; {note}" if note else "")
+        case Checkpointed(checkpoint=kept):
+            far = f", {progress(kept.progress)}" if kept.progress else ""
+            return f"checkpoint {kept.generation}: {kept.files} files, {size(kept.size)}{far}"
+        case CheckpointMissed(reason=reason):
+            return f"checkpoint failed: {reason}"
+        case Draining(reason=reason):
+            return f"is being drained: {reason}"
+        case HandedOff(reason=reason):
+            return f"handed over: {reason}"
+        case Interrupted(end=end):
+            return f"interrupted: {end.reason}"
+        case Completed():
+            return "completed"
+        case Failed(end=end):
+            return f"failed ({end.outcome}): {end.reason}"
+        case CancelRequested(by=by):
+            return "cancel requested" + (f" by {by}" if by else "")
+        case Cancelled():
+            return "cancelled"
+        case Requeued(by=by):
+            return "queued again" + (f" by {by}" if by else "")
+
+
+def of_worker(event: WorkerEvent) -> str:
+    """What happened to a worker, after `<worker> `."""
+    match event:
+        case WorkerRegistered(host=host, gpus=gpus, slots=slots):
+            return f"registered from {host or 'an unnamed host'}: {slots} slots, {gpus} GPUs"
+        case WorkerDraining(reason=reason):
+            return f"drains: {reason}"
+        case WorkerLeft(reason=reason):
+            return f"left: {reason}"
+        case WorkerLost(reason=reason):
+            return f"lost: {reason}"
+
+
+def of_fact(fact: Fact) -> str:
+    """One line for a feed."""
+    match fact:
+        case JobChanged():
+            return f"{clock(fact.at)}  {fact.job}  {of_job(fact.event)}"
+        case WorkerChanged():
+            return f"{clock(fact.at)}  {fact.worker}  {of_worker(fact.event)}"
+        case ProviderChanged():
+            reason = f": {fact.reason}" if fact.reason else ""
+            what = f"allocation {fact.allocation} {fact.kind}{reason}"
+            return f"{clock(fact.at)}  {fact.cluster}  {what}"
