@@ -55,7 +55,8 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             return None
         if self.how in ("completed", "handed over"):
             return 0.0
-        return self.ended_at - (self.last_checkpoint_at or self.launched_at)
+        # The worker's clock says when the checkpoint was made, ours when the attempt ended.
+        return max(self.ended_at - (self.last_checkpoint_at or self.launched_at), 0.0)
 
 
 def segments(history: Iterable[tuple[UnixTime, JobEvent]]) -> list[Segment]:

@@ -7,13 +7,13 @@ from relaymd.core.checkpoint import KEPT, Checkpoint, Progress
 from relaymd.core.ids import Epoch, Generation, UnixTime
 
 
-def test_absent_progress_is_not_zero():
+def test_absent_progress_is_not_zero() -> None:
     assert Progress().step is None
     assert Progress(step=0).step == 0
     assert msgspec.json.encode(Progress(step=0)) != msgspec.json.encode(Progress())
 
 
-def test_a_checkpoint_survives_the_wire_unchanged():
+def test_a_checkpoint_survives_the_wire_unchanged() -> None:
     checkpoint = Checkpoint(
         generation=Generation(3),
         epoch=Epoch(2),
@@ -26,7 +26,7 @@ def test_a_checkpoint_survives_the_wire_unchanged():
     assert msgspec.json.decode(msgspec.json.encode(checkpoint), type=Checkpoint) == checkpoint
 
 
-def test_a_checkpoint_is_never_edited():
+def test_a_checkpoint_is_never_edited() -> None:
     checkpoint = Checkpoint(
         generation=Generation(1), epoch=Epoch(1), manifest="m", digest="d", at=UnixTime(0.0)
     )
@@ -35,5 +35,5 @@ def test_a_checkpoint_is_never_edited():
         checkpoint.generation = Generation(2)  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]  # that is the test
 
 
-def test_more_than_one_generation_is_kept():
+def test_more_than_one_generation_is_kept() -> None:
     assert KEPT >= 2

@@ -40,14 +40,16 @@ def named(value: object) -> str:
     return value.__name__ if isinstance(value, type) else str(value)
 
 
-def test_these_tests_know_every_event_there_is():
+def test_these_tests_know_every_event_there_is() -> None:
     everything = {kind for part in get_args(j.JobEvent) for kind in get_args(part) or (part,)}
 
     assert {*EVENTS} == everything
 
 
 @pytest.mark.parametrize(("state", "kind"), LEGAL, ids=named)
-def test_a_pair_of_the_table_leads_where_the_table_says(state: JobState, kind: type[JobEvent]):
+def test_a_pair_of_the_table_leads_where_the_table_says(
+    state: JobState, kind: type[JobEvent]
+) -> None:
     before = job_in(state)
     after = apply(before, event_of(kind), at=NOW)
 
@@ -57,7 +59,7 @@ def test_a_pair_of_the_table_leads_where_the_table_says(state: JobState, kind: t
 
 
 @pytest.mark.parametrize(("state", "kind"), ILLEGAL, ids=named)
-def test_a_pair_the_table_lacks_is_an_error(state: JobState, kind: type[JobEvent]):
+def test_a_pair_the_table_lacks_is_an_error(state: JobState, kind: type[JobEvent]) -> None:
     with pytest.raises((IllegalTransitionError, StaleLeaseError)):
         apply(job_in(state), event_of(kind), at=NOW)
 
@@ -65,7 +67,9 @@ def test_a_pair_the_table_lacks_is_an_error(state: JobState, kind: type[JobEvent
 @pytest.mark.parametrize(
     ("state", "kind"), [pair for pair in ILLEGAL if pair[0] in LEASED], ids=named
 )
-def test_the_conflict_names_job_state_and_what_was_wanted(state: JobState, kind: type[JobEvent]):
+def test_the_conflict_names_job_state_and_what_was_wanted(
+    state: JobState, kind: type[JobEvent]
+) -> None:
     with pytest.raises(IllegalTransitionError) as caught:
         apply(job_in(state), event_of(kind), at=NOW)
 
@@ -79,14 +83,14 @@ def test_the_conflict_names_job_state_and_what_was_wanted(state: JobState, kind:
 @pytest.mark.parametrize("epoch", [0, 6, 8])
 def test_a_stale_lease_changes_nothing_in_any_state(
     state: JobState, kind: type[JobEvent], epoch: int
-):
+) -> None:
     with pytest.raises(StaleLeaseError):
         apply(job_in(state), event_of(kind, Epoch(epoch)), at=NOW)
 
 
 @pytest.mark.parametrize("state", [s for s in JobState if s not in LEASED])
 @pytest.mark.parametrize("kind", LEASE_EVENTS, ids=named)
-def test_without_a_lease_every_report_is_a_zombies(state: JobState, kind: type[JobEvent]):
+def test_without_a_lease_every_report_is_a_zombies(state: JobState, kind: type[JobEvent]) -> None:
     with pytest.raises(StaleLeaseError):
         apply(job_in(state), event_of(kind), at=NOW)
 
@@ -95,7 +99,9 @@ def test_without_a_lease_every_report_is_a_zombies(state: JobState, kind: type[J
 
 
 @pytest.mark.parametrize("state", LEASED)
-def test_every_lease_that_is_interrupted_leads_back_to_the_queue_or_to_the_end(state: JobState):
+def test_every_lease_that_is_interrupted_leads_back_to_the_queue_or_to_the_end(
+    state: JobState,
+) -> None:
     after = apply(job_in(state), event_of(j.Interrupted), at=NOW)
 
     assert after.state is (JobState.CANCELLED if state is JobState.CANCELLING else JobState.QUEUED)
@@ -103,7 +109,7 @@ def test_every_lease_that_is_interrupted_leads_back_to_the_queue_or_to_the_end(s
 
 
 @pytest.mark.parametrize("state", [JobState.QUEUED, *LEASED[:-1]])
-def test_an_operator_can_cancel_whatever_has_not_ended(state: JobState):
+def test_an_operator_can_cancel_whatever_has_not_ended(state: JobState) -> None:
     after = apply(job_in(state), event_of(j.CancelRequested), at=NOW)
 
     assert after.state in (JobState.CANCELLING, JobState.CANCELLED)
@@ -121,21 +127,21 @@ def reachable(state: JobState) -> set[JobState]:
 
 
 @pytest.mark.parametrize("state", [s for s in JobState if not s.is_final])
-def test_every_state_has_a_way_to_an_end(state: JobState):
+def test_every_state_has_a_way_to_an_end(state: JobState) -> None:
     assert JobState.CANCELLED in reachable(state)
     if state is not JobState.CANCELLING:
         assert {JobState.COMPLETED, JobState.FAILED} <= reachable(state)
 
 
-def test_every_state_is_reached_from_the_queue():
+def test_every_state_is_reached_from_the_queue() -> None:
     assert reachable(JobState.QUEUED) == {*JobState}
 
 
-def test_completed_is_the_end():
+def test_completed_is_the_end() -> None:
     assert not [pair for pair in TRANSITIONS if pair[0] is JobState.COMPLETED]
 
 
-def test_an_engine_that_exits_0_during_a_drain_has_completed():
+def test_an_engine_that_exits_0_during_a_drain_has_completed() -> None:
     assert apply(job_in(JobState.DRAINING), event_of(j.Completed), at=NOW).state is (
         JobState.COMPLETED
     )
@@ -144,7 +150,9 @@ def test_an_engine_that_exits_0_during_a_drain_has_completed():
 @pytest.mark.parametrize(
     "kind", [j.HandedOff, j.Interrupted, j.Completed, j.Failed, j.Cancelled], ids=named
 )
-def test_however_the_lease_of_a_cancelled_job_ends_the_job_is_cancelled(kind: type[JobEvent]):
+def test_however_the_lease_of_a_cancelled_job_ends_the_job_is_cancelled(
+    kind: type[JobEvent],
+) -> None:
     after = apply(job_in(JobState.CANCELLING), event_of(kind), at=NOW)
 
     assert after.state is JobState.CANCELLED
@@ -157,7 +165,7 @@ def test_however_the_lease_of_a_cancelled_job_ends_the_job_is_cancelled(kind: ty
 
 
 @pytest.mark.parametrize("state", [JobState.FAILED, JobState.CANCELLED])
-def test_a_requeue_keeps_the_id_and_the_checkpoint(state: JobState):
+def test_a_requeue_keeps_the_id_and_the_checkpoint(state: JobState) -> None:
     before = job_in(state)
     after = apply(before, event_of(j.Requeued), at=NOW)
 
@@ -171,12 +179,12 @@ def test_a_requeue_keeps_the_id_and_the_checkpoint(state: JobState):
 
 
 @pytest.mark.parametrize("epoch", [1, 6, 7])
-def test_an_epoch_is_never_used_again(epoch: int):
+def test_an_epoch_is_never_used_again(epoch: int) -> None:
     with pytest.raises(StaleLeaseError):
         apply(job_in(JobState.QUEUED), j.Assigned(lease=lease(epoch)), at=NOW)
 
 
-def test_an_assignment_ends_the_backoff():
+def test_an_assignment_ends_the_backoff() -> None:
     waiting = msgspec.structs.replace(job_in(JobState.QUEUED), not_before=UnixTime(2000.0))
     after = apply(waiting, event_of(j.Assigned), at=NOW)
 
@@ -187,28 +195,28 @@ def test_an_assignment_ends_the_backoff():
 
 @pytest.mark.parametrize("generation", [0, 1, 2, 4, 5])
 @pytest.mark.parametrize("state", [JobState.RUNNING, JobState.DRAINING, JobState.CANCELLING])
-def test_a_generation_is_the_next_one_or_none(state: JobState, generation: int):
+def test_a_generation_is_the_next_one_or_none(state: JobState, generation: int) -> None:
     event = j.Checkpointed(epoch=Epoch(7), checkpoint=checkpoint(generation))
 
     with pytest.raises(IllegalTransitionError):
         apply(job_in(state), event, at=NOW)
 
 
-def test_a_checkpoint_must_be_of_the_lease_that_reports_it():
+def test_a_checkpoint_must_be_of_the_lease_that_reports_it() -> None:
     event = j.Checkpointed(epoch=Epoch(7), checkpoint=checkpoint(3, epoch=6))
 
     with pytest.raises(StaleLeaseError):
         apply(job_in(JobState.RUNNING), event, at=NOW)
 
 
-def test_a_checkpoint_is_progress_and_clears_the_charges():
+def test_a_checkpoint_is_progress_and_clears_the_charges() -> None:
     after = apply(job_in(JobState.RUNNING), event_of(j.Checkpointed), at=NOW)
 
     assert after.generation == 3
     assert after.charges == {}
 
 
-def test_only_the_newest_generations_are_remembered():
+def test_only_the_newest_generations_are_remembered() -> None:
     job = job_in(JobState.RUNNING)
     for generation in range(3, 12):
         event = j.Checkpointed(epoch=Epoch(7), checkpoint=checkpoint(generation))
@@ -218,7 +226,7 @@ def test_only_the_newest_generations_are_remembered():
 
 
 @pytest.mark.parametrize("kind", [j.Launched, j.CheckpointMissed, j.Started], ids=named)
-def test_a_report_in_passing_moves_nothing_but_the_state(kind: type[JobEvent]):
+def test_a_report_in_passing_moves_nothing_but_the_state(kind: type[JobEvent]) -> None:
     state = JobState.ASSIGNED if kind is j.Started else JobState.RUNNING
     before = job_in(state)
     after = apply(before, event_of(kind), at=NOW)
@@ -226,7 +234,7 @@ def test_a_report_in_passing_moves_nothing_but_the_state(kind: type[JobEvent]):
     assert msgspec.structs.replace(after, state=before.state) == before
 
 
-def test_an_interruption_is_charged_and_may_wait():
+def test_an_interruption_is_charged_and_may_wait() -> None:
     after = apply(job_in(JobState.RUNNING), event_of(j.Interrupted), at=NOW)
 
     assert after.charges == {Outcome.INTERRUPTED: 1, Outcome.ENGINE_FAILED: 1}
@@ -235,32 +243,32 @@ def test_an_interruption_is_charged_and_may_wait():
     assert after.end == END
 
 
-def test_an_interruption_without_charge_charges_nothing():
+def test_an_interruption_without_charge_charges_nothing() -> None:
     event = j.Interrupted(epoch=Epoch(7), end=END, charged=False)
 
     assert apply(job_in(JobState.RUNNING), event, at=NOW).charges == {Outcome.INTERRUPTED: 1}
 
 
-def test_the_generation_of_a_job_without_checkpoints_is_0():
+def test_the_generation_of_a_job_without_checkpoints_is_0() -> None:
     assert msgspec.structs.replace(job_in(JobState.QUEUED), checkpoints=()).generation == 0
 
 
 @pytest.mark.parametrize("state", JobState)
-def test_a_job_survives_the_ledger_unchanged(state: JobState):
+def test_a_job_survives_the_ledger_unchanged(state: JobState) -> None:
     job = job_in(state)
 
     assert msgspec.json.decode(msgspec.json.encode(job), type=Job) == job
 
 
 @pytest.mark.parametrize("kind", EVENTS, ids=named)
-def test_an_event_survives_the_ledger_unchanged(kind: type[JobEvent]):
+def test_an_event_survives_the_ledger_unchanged(kind: type[JobEvent]) -> None:
     event = event_of(kind)
 
     assert msgspec.json.decode(msgspec.json.encode(event), type=j.JobEvent) == event
     assert kind.__struct_config__.tag, "it says what it is"
 
 
-def test_the_first_generation_is_1():
+def test_the_first_generation_is_1() -> None:
     fresh = msgspec.structs.replace(job_in(JobState.RUNNING), checkpoints=())
     event = j.Checkpointed(epoch=Epoch(7), checkpoint=checkpoint(1))
 

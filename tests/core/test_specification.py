@@ -29,11 +29,11 @@ def refusal(raw: object) -> str:
 # -- what is right ------------------------------------------------------------------------------
 
 
-def test_a_command_is_all_that_must_be_there():
+def test_a_command_is_all_that_must_be_there() -> None:
     assert parse({"command": "python run.py"}) == Specification(command="python run.py")
 
 
-def test_a_string_is_run_by_the_shell_and_a_list_as_it_stands():
+def test_a_string_is_run_by_the_shell_and_a_list_as_it_stands() -> None:
     assert parse({"command": "a | b"}).argv() == ("/bin/sh", "-c", "a | b")
     assert parse({"command": ["a", "b c"]}).argv() == ("a", "b c")
     assert parse({"command": ["a", "b c"]}).command_line() == "a 'b c'"
@@ -59,7 +59,7 @@ EXISTING = {
 }
 
 
-def test_what_is_given_from_above_counts_and_tables_are_merged():
+def test_what_is_given_from_above_counts_and_tables_are_merged() -> None:
     raw = {"command": "x", "environment": {"A": "1", "B": "1"}, "outputs": ["a"]}
     spec = parse(raw, {"outputs": ["b"], "environment": {"B": "2"}})
 
@@ -67,7 +67,7 @@ def test_what_is_given_from_above_counts_and_tables_are_merged():
     assert spec.environment == {"A": "1", "B": "2"}
 
 
-def test_existing_bundles_with_the_names_of_the_field_run_unchanged():
+def test_existing_bundles_with_the_names_of_the_field_run_unchanged() -> None:
     spec = parse(EXISTING)
 
     assert spec.checkpoint_watch_paths == ("r*/*_ckpt.xml",)
@@ -76,7 +76,7 @@ def test_existing_bundles_with_the_names_of_the_field_run_unchanged():
     assert spec.resources.priority == 3
 
 
-def test_every_key_may_be_written_and_is_kept():
+def test_every_key_may_be_written_and_is_kept() -> None:
     document = {**EXISTING, "checkpoint_watch_paths": EXISTING["checkpoint_glob_pattern"]}
     del document["checkpoint_glob_pattern"]
 
@@ -85,7 +85,7 @@ def test_every_key_may_be_written_and_is_kept():
     assert {*written} == {*document}
 
 
-def test_an_older_name_and_its_new_one_together_are_refused():
+def test_an_older_name_and_its_new_one_together_are_refused() -> None:
     message = refusal(
         {"command": "x", "checkpoint_glob_pattern": "a", "checkpoint_watch_paths": ["b"]}
     )
@@ -94,7 +94,7 @@ def test_an_older_name_and_its_new_one_together_are_refused():
 
 
 @pytest.mark.parametrize("key", ["checkpoint_watch_paths", "outputs", "fatal_log_patterns"])
-def test_one_value_alone_needs_no_list(key: str):
+def test_one_value_alone_needs_no_list(key: str) -> None:
     assert getattr(parse({"command": "x", key: "one"}), key) == ("one",)
 
 
@@ -106,18 +106,18 @@ def test_one_value_alone_needs_no_list(key: str):
         ("relaymd-worker.yaml", "command: x\noutputs: [a]\n"),
     ],
 )
-def test_the_three_formats_say_the_same(name: str, text: str):
+def test_the_three_formats_say_the_same(name: str, text: str) -> None:
     assert name in FILE_NAMES
     assert decode(name, text.encode()) == Specification(command="x", outputs=("a",))
 
 
-def test_what_was_encoded_is_read_back_the_same():
+def test_what_was_encoded_is_read_back_the_same() -> None:
     spec = parse(EXISTING)
 
     assert decode("relaymd-worker.json", encode(spec)) == spec
 
 
-def test_resources_know_every_requirement():
+def test_resources_know_every_requirement() -> None:
     assert {*Requirements.__struct_fields__} < {*Resources.__struct_fields__}
 
 
@@ -125,11 +125,11 @@ def test_resources_know_every_requirement():
 
 
 @pytest.mark.parametrize("command", ["", "   ", "\n", [], [""], ["", " "]])
-def test_an_empty_command_is_refused(command: Any):
+def test_an_empty_command_is_refused(command: Any) -> None:
     assert refusal({"command": command}) == "command: it is empty"
 
 
-def test_a_missing_command_is_refused():
+def test_a_missing_command_is_refused() -> None:
     assert refusal({}) == "the key 'command' is missing"
 
 
@@ -142,11 +142,11 @@ def test_a_missing_command_is_refused():
         ("enviroment", "environment"),
     ],
 )
-def test_an_unknown_key_is_refused_with_the_nearest_right_one(key: str, meant: str):
+def test_an_unknown_key_is_refused_with_the_nearest_right_one(key: str, meant: str) -> None:
     assert refusal({"command": "x", key: "y"}) == f"unknown key '{key}'; did you mean '{meant}'?"
 
 
-def test_an_unknown_key_within_resources_is_named_with_its_place():
+def test_an_unknown_key_within_resources_is_named_with_its_place() -> None:
     message = refusal({"command": "x", "resources": {"gpu": 1}})
 
     assert message == "unknown key 'resources.gpu'; did you mean 'gpus'?"
@@ -165,54 +165,54 @@ def test_an_unknown_key_within_resources_is_named_with_its_place():
         ("command", 7),
     ],
 )
-def test_a_value_of_the_wrong_type_is_refused_by_its_key(key: str, value: Any):
+def test_a_value_of_the_wrong_type_is_refused_by_its_key(key: str, value: Any) -> None:
     assert refusal({"command": "x", key: value}).startswith(f"{key}")
 
 
 @pytest.mark.parametrize("key", ["checkpoint_watch_paths", "outputs", "progress_glob_pattern"])
 @pytest.mark.parametrize("pattern", ["../x", "a/../../x", "/etc/passwd", "~/x", "a/.."])
-def test_a_pattern_that_leaves_the_folder_is_refused(key: str, pattern: str):
+def test_a_pattern_that_leaves_the_folder_is_refused(key: str, pattern: str) -> None:
     assert refusal({"command": "x", key: ["ok", pattern]}).startswith(f"{key}: '{pattern}'")
 
 
 @pytest.mark.parametrize("key", ["checkpoint_marker", "progress_file_path", "fatal_log_path"])
 @pytest.mark.parametrize("path", ["/abs", "../up", "", " ", "."])
-def test_a_path_outside_of_the_folder_or_to_nothing_is_refused(key: str, path: str):
+def test_a_path_outside_of_the_folder_or_to_nothing_is_refused(key: str, path: str) -> None:
     assert refusal({"command": "x", key: path}).startswith(f"{key}: ")
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan")])
-def test_times_are_more_than_zero_and_end(seconds: float):
+def test_times_are_more_than_zero_and_end(seconds: float) -> None:
     message = refusal({"command": "x", "max_runtime_seconds": seconds})
 
     assert message == "max_runtime_seconds: it must be more than 0 seconds"
 
 
 @pytest.mark.parametrize("resources", [{"gpus": -1}, {"vram_gb": -0.5}, {"vram_gb": float("nan")}])
-def test_less_than_no_gpu_is_refused(resources: dict[str, float]):
+def test_less_than_no_gpu_is_refused(resources: dict[str, float]) -> None:
     assert refusal({"command": "x", "resources": resources}).startswith("resources.")
 
 
 @pytest.mark.parametrize("pattern", ["a\0b", "\0"])
-def test_a_path_with_a_nul_names_no_file(pattern: str):
+def test_a_path_with_a_nul_names_no_file(pattern: str) -> None:
     assert refusal({"command": "x", "outputs": [pattern]}).startswith("outputs: ")
 
 
 @pytest.mark.parametrize("environment", [{"A=B": "x"}, {"": "x"}, {"A": "x\0y"}, {"A\0": "x"}])
-def test_an_environment_no_process_can_have_is_refused(environment: dict[str, str]):
+def test_an_environment_no_process_can_have_is_refused(environment: dict[str, str]) -> None:
     assert refusal({"command": "x", "environment": environment}).startswith("environment: ")
 
 
 @pytest.mark.parametrize("command", ["a\0b", ["a", "b\0"]])
-def test_a_command_no_process_can_have_is_refused(command: Any):
+def test_a_command_no_process_can_have_is_refused(command: Any) -> None:
     assert refusal({"command": command}).startswith("command: ")
 
 
-def test_a_list_that_begins_with_nothing_names_no_program():
+def test_a_list_that_begins_with_nothing_names_no_program() -> None:
     assert refusal({"command": ["", "x"]}).startswith("command: ")
 
 
-def test_a_fatal_pattern_that_matches_everything_is_refused():
+def test_a_fatal_pattern_that_matches_everything_is_refused() -> None:
     assert refusal({"command": "x", "fatal_log_patterns": [""]}).startswith("fatal_log_patterns: ")
 
 
@@ -230,7 +230,7 @@ def test_a_fatal_pattern_that_matches_everything_is_refused():
         ("relaymd-worker.yaml", b"command: !!python/object:os.system x\n"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_named(name: str, data: bytes):
+def test_a_file_that_cannot_be_read_is_named(name: str, data: bytes) -> None:
     with pytest.raises(InvalidDocumentError) as caught:
         decode(name, data)
 
@@ -238,7 +238,7 @@ def test_a_file_that_cannot_be_read_is_named(name: str, data: bytes):
 
 
 @given(st.sampled_from(FILE_NAMES), st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
-def test_no_bytes_raise_anything_but_the_one_error(name: str, data: bytes):
+def test_no_bytes_raise_anything_but_the_one_error(name: str, data: bytes) -> None:
     said = name
     try:
         decode(name, data)
@@ -259,7 +259,7 @@ ANYTHING = st.recursive(
         st.sampled_from([*Specification.__struct_fields__, "checkpoint_glob_pattern"]), ANYTHING
     )
 )
-def test_no_document_raises_anything_but_the_one_error(document: dict[str, Any]):
+def test_no_document_raises_anything_but_the_one_error(document: dict[str, Any]) -> None:
     try:
         spec = parse(document)
     except InvalidDocumentError:

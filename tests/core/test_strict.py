@@ -28,7 +28,7 @@ def complaint(raw: object) -> InvalidDocumentError:
     return caught.value
 
 
-def test_a_right_document_becomes_the_struct():
+def test_a_right_document_becomes_the_struct() -> None:
     assert read({"name": "n", "inner": {"size": 2}}, Outer) == Outer(name="n", inner=Inner(size=2))
 
 
@@ -53,7 +53,7 @@ def test_a_right_document_becomes_the_struct():
         ({"name": "n", 5: 1}, "unknown key '5'", "5"),
     ],
 )
-def test_the_error_is_one_sentence_that_names_the_key(raw: object, message: str, key: str):
+def test_the_error_is_one_sentence_that_names_the_key(raw: object, message: str, key: str) -> None:
     error = complaint(raw)
 
     assert str(error) == message
@@ -63,18 +63,18 @@ def test_the_error_is_one_sentence_that_names_the_key(raw: object, message: str,
 @pytest.mark.parametrize(
     ("raw", "kind"), [(None, "nothing"), ([], "list"), ("text", "str"), (3, "int")]
 )
-def test_what_is_no_mapping_is_refused(raw: object, kind: str):
+def test_what_is_no_mapping_is_refused(raw: object, kind: str) -> None:
     assert str(complaint(raw)) == f"expected keys and values, got {kind}"
 
 
-def test_a_struct_is_found_where_it_may_be_absent():
+def test_a_struct_is_found_where_it_may_be_absent() -> None:
     assert struct_in(Inner) is Inner
     assert struct_in(Inner | None) is Inner
     assert struct_in(int | None) is None
     assert struct_in(Inner | Outer) is None
 
 
-def test_the_nearest_name_is_compared_without_what_stands_before_it():
+def test_the_nearest_name_is_compared_without_what_stands_before_it() -> None:
     assert "did you mean 'bucket'" in str(unknown_key("storage.bukcet", ["bucket", "kind"]))
 
 
@@ -89,7 +89,7 @@ PLAIN = st.recursive(
 
 
 @given(PLAIN)
-def test_nothing_a_person_writes_raises_anything_else(raw: Any):
+def test_nothing_a_person_writes_raises_anything_else(raw: Any) -> None:
     said = "nothing"
     try:
         read(raw, Outer)
