@@ -45,6 +45,10 @@ class DamagedObjectError(StorageError):
     """What is stored is not what was stored: its hash or its length differs."""
 
 
+class ChangedFileError(Exception):
+    """A file of ours changed while it was being stored: nothing is wrong with the store."""
+
+
 class ObjectInfo(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     size: int
@@ -56,7 +60,8 @@ class ObjectInfo(msgspec.Struct, frozen=True, kw_only=True):
 class Store(Protocol):
     """A flat space of immutable objects under `/`-separated keys.
 
-    A put is atomic: an object is there whole, or not. Every method raises StorageError.
+    A put is atomic: an object is there whole, or not. Every method raises StorageError; those
+    that take a path raise OSError for what is wrong with that file or its disk.
     """
 
     async def put(self, key: str, data: bytes) -> None: ...

@@ -17,8 +17,12 @@ from relaymd.storage.bundles import digest_of
 from relaymd.storage.generations import is_inside
 from relaymd.storage.parallel import each
 from relaymd.storage.patterns import match
-from relaymd.storage.store import DamagedObjectError, MissingObjectError, Store
-from relaymd.storage.upload import ChangedFileError
+from relaymd.storage.store import (
+    ChangedFileError,
+    DamagedObjectError,
+    MissingObjectError,
+    Store,
+)
 
 FILES_AT_ONCE = 4
 

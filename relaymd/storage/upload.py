@@ -13,11 +13,7 @@ from relaymd.process import Offload
 from relaymd.storage import keys
 from relaymd.storage.manifest import CHUNK_SIZE, Chunk, FileEntry, digest
 from relaymd.storage.parallel import AT_ONCE, each
-from relaymd.storage.store import Store
-
-
-class ChangedFileError(Exception):
-    """A file that was to stay as it is became shorter while it was read."""
+from relaymd.storage.store import ChangedFileError, Store
 
 
 class UploadResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,10 +2,10 @@
 
 import asyncio
 import shutil
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import ParamSpec, TypeVar
-from collections.abc import Callable
 
 from relaymd.core.checkpoint import Checkpoint
 from relaymd.core.ids import Epoch, Generation, JobId, UnixTime

@@ -1,6 +1,5 @@
 import asyncio
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relaymd.core.checkpoint import Checkpoint
-from relaymd.core.ids import Generation
 from relaymd.storage import folder, keys
 from relaymd.storage.folder import FolderStore
 from relaymd.storage.generations import load_manifest
@@ -19,7 +17,6 @@ from relaymd.storage.store import (
     DamagedObjectError,
     StorageDeniedError,
     StorageUnreachableError,
-    Store,
 )
 from tests.storage.faulty import Fault, FaultyStore, Plan
 from tests.storage.generation import HURRIED, JOB, in_place, save, tree, write
