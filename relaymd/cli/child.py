@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import structlog
 
+from relaymd.cli.failures import CommandError
 from relaymd.core.ids import Monotonic
 from relaymd.core.restarts import RestartPolicy
 
@@ -19,7 +20,7 @@ STOP_WITHIN = 10.0
 """Seconds a child may take to end after SIGTERM before it is killed."""
 
 
-class ChildFailedError(Exception):
+class ChildFailedError(CommandError):
     """A child died so often that starting it once more promises nothing."""
 
 

@@ -8,25 +8,24 @@ import msgspec
 
 from relaymd.bus import contract
 from relaymd.bus.bus import Journal
-from relaymd.bus.messages import JobChanged
-from relaymd.bus.subjects import Event
+from relaymd.bus.messages import JobChanged, ProviderChanged, WorkerChanged
 from relaymd.cli.words import Fact
 from relaymd.core.ids import JobId
 from relaymd.core.job import JobState
 
-KINDS: tuple[Event[JobChanged] | Event[Fact], ...] = (
-    contract.JOB_CHANGED,
-    contract.WORKER_CHANGED,
-    contract.PROVIDER_CHANGED,
+KINDS: tuple[tuple[str, type[Fact]], ...] = (
+    (contract.JOB_CHANGED.template, JobChanged),
+    (contract.WORKER_CHANGED.template, WorkerChanged),
+    (contract.PROVIDER_CHANGED.template, ProviderChanged),
 )
 
 
 def decode(subject: str, body: bytes) -> Fact | None:
     """The fact, or None for one that a newer release wrote and this one cannot read."""
-    for kind in KINDS:
-        if subject.startswith(kind.template.partition("{")[0]):
+    for template, kind in KINDS:
+        if subject.startswith(template.partition("{")[0]):
             try:
-                return msgspec.json.decode(body, type=kind.carries)
+                return msgspec.json.decode(body, type=kind)
             except msgspec.DecodeError:
                 return None
     return None

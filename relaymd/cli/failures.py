@@ -8,8 +8,10 @@ from relaymd.bus.bus import (
     UnreachableError,
 )
 from relaymd.bus.messages import RefusalCode
+from relaymd.connection import NoStackError
 from relaymd.core.strict import InvalidDocumentError
 from relaymd.settings import InvalidConfigError
+from relaymd.storage.bundles import InvalidBundleError
 from relaymd.storage.store import StorageError
 
 FAILED = 1
@@ -33,7 +35,17 @@ class CommandError(Exception):
         self.code = code
 
 
-WORLD = (CommandError, BusError, StorageError, InvalidConfigError, InvalidDocumentError, OSError)
+WORLD = (
+    CommandError,
+    BusError,
+    StorageError,
+    NoStackError,
+    InvalidBundleError,
+    InvalidConfigError,
+    InvalidDocumentError,
+    ModuleNotFoundError,
+    OSError,
+)
 """Everything that is not our own mistake."""
 
 
@@ -56,10 +68,17 @@ def explained(exc: Exception) -> tuple[str, int]:
             )
         case UnreachableError():
             return str(exc), UNREACHABLE
-        case InvalidConfigError() | InvalidDocumentError():
+        case NoStackError():
+            return f"{exc}; `relaymd up` starts one", UNREACHABLE
+        case InvalidBundleError() | InvalidConfigError() | InvalidDocumentError():
             return str(exc), USAGE
         case StorageError():
             return f"Storage: {exc}", FAILED
+        case ModuleNotFoundError(name=str(name)):
+            return (
+                f"this needs the package {name.partition('.')[0]}, which is not installed",
+                FAILED,
+            )
         case OSError(filename=str(name), strerror=str(reason)):
             return f"{name}: {reason}", FAILED
         case _:

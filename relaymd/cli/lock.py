@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from relaymd.cli.failures import REFUSED, CommandError
 from relaymd.core.ids import UnixTime
 
 
@@ -20,7 +21,7 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
     since: UnixTime
 
 
-class StateHeldError(Exception):
+class StateHeldError(CommandError):
     """Another stack runs on this state folder."""
 
     def __init__(self, state: Path, holder: Holder | None) -> None:
@@ -29,7 +30,7 @@ class StateHeldError(Exception):
         if holder is not None:
             since = datetime.fromtimestamp(holder.since, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
             who = f"process {holder.pid} on {holder.host}, since {since}"
-        super().__init__(f"a stack already runs on {state}: {who}")
+        super().__init__(f"a stack already runs on {state}: {who}", REFUSED)
 
 
 @contextmanager

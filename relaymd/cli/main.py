@@ -73,10 +73,18 @@ def _fail(exc: Exception) -> int:
     """Say what went wrong; a mistake of ours is raised again, with its traceback."""
     from relaymd.cli import failures  # needs the bus's and the store's errors
 
-    while isinstance(exc, ExceptionGroup) and len(exc.exceptions) == 1:
-        exc = exc.exceptions[0]
+    exc = _single(exc)
     if not isinstance(exc, failures.WORLD):
         raise exc
     message, code = failures.explained(exc)
     click.echo(f"relaymd: {message}", err=True)
     return code
+
+
+def _single(exc: Exception) -> Exception:
+    """What a group of one holds: tasks wrap what they raise."""
+    match exc:
+        case ExceptionGroup(exceptions=[Exception() as inner]):
+            return _single(inner)
+        case _:
+            return exc

@@ -23,12 +23,13 @@ from relaymd.bus.bus import Bus, BusError, Journal
 from relaymd.bus.client import connect
 from relaymd.bus.journal import NatsJournal
 from relaymd.bus.messages import AskStatus, Status, WindDown
-from relaymd.bus.server import EmbeddedServer, Settings, embedded
+from relaymd.bus.server import EmbeddedServer, ServerFailedError, Settings, embedded
 from relaymd.cli.child import Child
 from relaymd.cli.draining import drain
+from relaymd.cli.failures import CommandError
 from relaymd.cli.listening import bind, url
 from relaymd.cli.local import local_workers
-from relaymd.config import Config, StorageConfig, StorageKind
+from relaymd.config import Config, StorageConfig
 from relaymd.connection import (
     Connection,
     Role,
@@ -37,7 +38,7 @@ from relaymd.connection import (
     write_connection,
 )
 from relaymd.process import PARENT
-from relaymd.storage.folder import create
+from relaymd.storage.open import prepare_store
 
 DRAIN_MARGIN = 15.0
 """Seconds a worker gets beyond its own bound for draining before it is killed."""
@@ -90,7 +91,7 @@ class Stack:
     async def running(self) -> AsyncGenerator[Running]:
         """The processes are up, and kept up, as long as the block lasts.
 
-        Raises ServerFailedError or, in a group, ChildFailedError.
+        Raises CommandError, also in a group.
         """
         credentials = ensure_credentials(self.state)
         storage = self._storage()
@@ -98,7 +99,10 @@ class Stack:
             bridge = parts.enter_context(
                 closing(bind(self._config.bridge_host, self._config.bridge_port))
             )
-            server = await parts.enter_async_context(embedded(self._settings(), credentials))
+            try:
+                server = await parts.enter_async_context(embedded(self._settings(), credentials))
+            except ServerFailedError as exc:
+                raise CommandError(str(exc)) from None
             connection = Connection(
                 nats_url=server.url, bridge_url=url(bridge), storage=storage, pid=os.getpid()
             )
@@ -161,12 +165,10 @@ class Stack:
         )
 
     def _storage(self) -> StorageConfig:
-        """As others find it: the folder resolved and made, no secrets."""
-        storage = self._config.storage
-        path = storage.path
-        if storage.kind is StorageKind.FOLDER:
-            path = path or str(self.state / "storage")
-            create(Path(path))
+        """As others find it: the folder made and resolved, no secrets."""
         return msgspec.structs.replace(
-            storage, path=path, read_token=None, access_key_id=None, secret_access_key=None
+            prepare_store(self._config.storage, self.state),
+            read_token=None,
+            access_key_id=None,
+            secret_access_key=None,
         )
