@@ -55,7 +55,8 @@ lock: $(VENV)/.dev ## Resolve the requirements anew. ARGS=--upgrade takes the ne
 	$(COMPILE) $(ARGS) $(STACK) --extra demo --extra dev -o requirements/dev.txt pyproject.toml
 	$(COMPILE) -c requirements/dev.txt --extra worker -o requirements/worker.txt pyproject.toml
 	$(COMPILE) -c requirements/dev.txt $(STACK) -o requirements/stack.txt pyproject.toml
-	$(COMPILE) -c requirements/dev.txt $(STACK) --extra demo -o requirements/demo.txt pyproject.toml
+	$(COMPILE) -c requirements/dev.txt --build-deps-for editable $(STACK) --extra demo \
+		-o requirements/demo.txt pyproject.toml
 
 wheel: $(VENV)/.dev ## Build dist/relaymd-*.whl.
 	rm -f dist/*.whl
