@@ -41,7 +41,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--ignore-term", action="store_true")
     parser.add_argument("--default-term", action="store_true", help="let SIGTERM end it at once")
     parser.add_argument("--term-seconds", type=float, default=0.0, help="to write at SIGTERM")
-    parser.add_argument("--term-code", type=int, default=0, help="exit code after SIGTERM")
+    parser.add_argument("--term-code", type=int, default=75, help="exit code after SIGTERM")
     parser.add_argument("--hang-after-term", action="store_true", help="write, then never exit")
     parser.add_argument("--finish-at-term", action="store_true", help="do the rest, then exit 0")
     parser.add_argument("--grandchild", action="store_true", help="leave one in its own session")

@@ -1,0 +1,41 @@
+"""What an engine gets to see of the environment: all it needs, and no secret of ours."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from relaymd.core.ids import Epoch, Generation, JobId
+from relaymd.core.resources import Gpu
+
+OURS = ("RELAYMD_", "AWS_", "B2_", "NATS_", "TS_", "SALAD_", "INFISICAL_")
+"""Prefixes of variables that speak to RelayMD and its services, not to an engine."""
+
+SECRET = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|AUTH_?KEY|ACCESS_?KEY|CREDENTIAL", re.I)
+
+
+def for_engine(
+    inherited: Mapping[str, str],
+    own: Mapping[str, str],
+    *,
+    job: JobId,
+    epoch: Epoch,
+    generation: Generation,
+    gpus: Iterable[Gpu],
+) -> dict[str, str]:
+    """The engine's environment.
+
+    own: the bundle's, which may set anything. generation: what was restored; 0: nothing.
+    """
+    kept = {name: value for name, value in inherited.items() if not is_withheld(name)}
+    devices = {"CUDA_VISIBLE_DEVICES": ",".join(gpu.uuid for gpu in gpus)}
+    return {
+        **kept,
+        **(devices if devices["CUDA_VISIBLE_DEVICES"].strip(",") else {}),
+        **own,
+        "RELAYMD_JOB_ID": job,
+        "RELAYMD_EPOCH": str(epoch),
+        "RELAYMD_GENERATION": str(generation),
+    }
+
+
+def is_withheld(name: str) -> bool:
+    return name.startswith(OURS) or SECRET.search(name) is not None

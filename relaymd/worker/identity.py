@@ -1,0 +1,64 @@
+"""Who this worker is: what its starter said in the environment, and what it made up itself."""
+
+import os
+import re
+import socket
+from collections.abc import Mapping
+from importlib import metadata
+
+from relaymd.core.ids import TOKEN, AllocationId, InstanceId, UnixTime, WorkerId, token
+from relaymd.core.resources import ProviderKind
+from relaymd.worker.tools import Identity
+
+NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?")
+
+
+class InvalidIdentityError(Exception):
+    """A variable of the environment does not say what it must. One sentence."""
+
+
+def identify(environ: Mapping[str, str], *, slots: int) -> Identity:
+    """Read the RELAYMD_WORKER_ variables. Raises InvalidIdentityError."""
+    allocation = environ.get("RELAYMD_WORKER_ALLOCATION")
+    return Identity(
+        worker=WorkerId(_token(environ, "RELAYMD_WORKER_ID") or token("w", os.urandom(8))),
+        instance=InstanceId(token("i", os.urandom(8))),
+        allocation=AllocationId(allocation) if allocation else None,
+        provider=_provider(environ.get("RELAYMD_WORKER_PROVIDER", "")),
+        cluster=_token(environ, "RELAYMD_WORKER_CLUSTER") or "local",
+        image=environ.get("RELAYMD_WORKER_IMAGE") or None,
+        deadline=_deadline(environ.get("RELAYMD_WORKER_DEADLINE", "")),
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        slots=slots,
+        version=metadata.version("relaymd"),
+    )
+
+
+def _token(environ: Mapping[str, str], name: str) -> str:
+    value = environ.get(name, "")
+    if value and not TOKEN.fullmatch(value):
+        raise InvalidIdentityError(
+            f"{name} is {value!r}; it may hold 1 to 64 letters, digits, - and _"
+        )
+    return value
+
+
+def _provider(value: str) -> ProviderKind:
+    try:
+        return ProviderKind(value) if value else ProviderKind.LOCAL
+    except ValueError:
+        known = ", ".join(ProviderKind)
+        raise InvalidIdentityError(
+            f"RELAYMD_WORKER_PROVIDER is {value!r}; known are {known}"
+        ) from None
+
+
+def _deadline(value: str) -> UnixTime | None:
+    if not value:
+        return None
+    if not NUMBER.fullmatch(value):
+        raise InvalidIdentityError(
+            f"RELAYMD_WORKER_DEADLINE is {value!r}; it must be seconds since 1970"
+        )
+    return UnixTime(float(value))

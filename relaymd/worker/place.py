@@ -1,0 +1,37 @@
+"""The folder of one lease: where its engine works, and what lies beside that."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from relaymd.core.ids import Epoch, JobId
+
+
+def name_of(job: JobId, epoch: Epoch) -> str:
+    return f"{job}-{epoch}"
+
+
+@dataclass(frozen=True)
+class Place:
+    folder: Path
+
+    @property
+    def work(self) -> Path:
+        """The engine's current folder: the bundle, unpacked, and the restored checkpoint."""
+        return self.folder / "work"
+
+    @property
+    def bundle(self) -> Path:
+        return self.folder / "bundle.tar.gz"
+
+    @property
+    def staging(self) -> Path:
+        """Copies of the files that a cycle is about to upload."""
+        return self.folder / "staging"
+
+    @property
+    def stdout(self) -> Path:
+        return self.folder / "stdout"
+
+    @property
+    def stderr(self) -> Path:
+        return self.folder / "stderr"
