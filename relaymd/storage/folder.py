@@ -30,7 +30,8 @@ INCOMING = ".relaymd-incoming"
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.EFBIG}
-_ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
+_ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY}
+"""For a reader: nothing is there. For a writer: something else is."""
 
 
 def create(root: Path) -> None:
@@ -40,7 +41,7 @@ def create(root: Path) -> None:
         (root / INCOMING).mkdir(exist_ok=True)
         (root / MARKER).touch()
     except OSError as exc:
-        raise _explained(str(root), exc) from exc
+        raise explained(str(root), exc) from exc
 
 
 class FolderStore:
@@ -159,7 +160,7 @@ class FolderStore:
             os.stat(self._root / MARKER)
         except OSError as exc:
             if exc.errno not in _ABSENT:
-                raise _explained(key, exc) from exc
+                raise explained(key, exc) from exc
             reason = f"{self._root} is not there or is no store of RelayMD; is it mounted?"
             raise StorageUnreachableError(key, reason) from None
 
@@ -173,14 +174,15 @@ class FolderStore:
             yield
         except OSError as exc:
             if exc.errno not in _ABSENT:
-                raise _explained(key, exc) from exc
+                raise explained(key, exc) from exc
             self._check_root(key)
             if absent:
                 raise MissingObjectError(key) from None
             raise StorageDeniedError(key, f"its place is taken: {exc.strerror}") from exc
 
 
-def _explained(key: str, exc: OSError) -> StorageError:
+def explained(key: str, exc: OSError) -> StorageError:
+    """The store's error for one of the file system, by its number."""
     reason = exc.strerror or type(exc).__name__
     if exc.errno in _FULL:
         return StorageFullError(key, reason)

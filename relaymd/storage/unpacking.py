@@ -19,6 +19,9 @@ from relaymd.storage.bundles import InvalidBundleError, Limits
 _PIECE = 1024 * 1024
 """Bytes read at once; a header that is longer is an attack."""
 
+DEEPEST = 100
+"""Folders within folders: far deeper ones cannot even be deleted by `shutil`."""
+
 _BROKEN = (
     tarfile.TarError,
     gzip.BadGzipFile,
@@ -164,6 +167,8 @@ def _inside(name: str) -> str:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\0" in name:
         raise InvalidBundleError(f"{name!r} in the archive leaves the bundle")
+    if len(path.parts) > DEEPEST:
+        raise InvalidBundleError(f"the archive nests folders more than {DEEPEST} deep")
     return str(path)
 
 
