@@ -14,6 +14,9 @@ from relaymd.web.problems import in_one_shape
 LARGEST = 1024 * 1024
 """Bytes of a request's body. Bundles travel to the store, never through here."""
 
+LEAVE_WITHIN = 0.5
+"""Seconds that open requests get when the bridge ends; event streams never end by themselves."""
+
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -44,6 +47,13 @@ def build(
     app.router.add_get("/healthz", _health)
     app.on_response_prepare.append(_add_headers)
     return app
+
+
+def runner(app: web.Application) -> web.AppRunner:
+    """How the application is run: a reader that leaves is noticed at once, not at a write."""
+    return web.AppRunner(
+        app, access_log=None, shutdown_timeout=LEAVE_WITHIN, handler_cancellation=True
+    )
 
 
 async def _health(_: web.Request) -> web.Response:

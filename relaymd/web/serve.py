@@ -18,15 +18,12 @@ from relaymd.config import Config, load_config
 from relaymd.connection import NoStackError, Role, find, read_credentials
 from relaymd.process import follow_parent, run, signals
 from relaymd.settings import InvalidConfigError
-from relaymd.web.app import build
+from relaymd.web.app import build, runner
 
 log = structlog.get_logger()
 
 REACH_WITHIN = 30.0
 """Seconds to look for a server that is just being started."""
-
-LEAVE_WITHIN = 1.0
-"""Seconds that open requests get when the bridge ends; event streams never end by themselves."""
 
 
 def main() -> None:
@@ -59,23 +56,22 @@ async def serve(config: Config, fd: int | None) -> None:
         name=f"relaymd-bridge-{os.getpid()}",
         patience=REACH_WITHIN,
     ) as bus:
-        app = build(bus, NatsJournal(bus), token=token)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=LEAVE_WITHIN)
-        await runner.setup()
+        served = runner(build(bus, NatsJournal(bus), token=token))
+        await served.setup()
         try:
             with signals(lambda _: stop.set()):
-                site = await _start(runner, config, fd)
+                site = await _start(served, config, fd)
                 log.info("bridge.serves", address=site.name)
                 await stop.wait()
         finally:
-            await runner.cleanup()
+            await served.cleanup()
 
 
-async def _start(runner: web.AppRunner, config: Config, fd: int | None) -> web.BaseSite:
+async def _start(served: web.AppRunner, config: Config, fd: int | None) -> web.BaseSite:
     site: web.BaseSite
     if fd is not None:
-        site = web.SockSite(runner, socket.socket(fileno=fd))
+        site = web.SockSite(served, socket.socket(fileno=fd))
     else:
-        site = web.TCPSite(runner, config.bridge_host, config.bridge_port)
+        site = web.TCPSite(served, config.bridge_host, config.bridge_port)
     await site.start()
     return site

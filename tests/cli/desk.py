@@ -1,0 +1,200 @@
+"""An orchestrator of a few lines, for tests of those who talk to one: jobs in a dictionary.
+
+It speaks the real contract over whatever bus it is given, and decides with the real core.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import msgspec
+
+from relaymd.bus import contract
+from relaymd.bus import messages as m
+from relaymd.bus.bus import Bus, Inbox, Journal, RefusedError
+from relaymd.bus.subjects import Binding
+from relaymd.core import job as j
+from relaymd.core.ids import JobId, UnixTime
+from relaymd.core.segments import segments
+from relaymd.core.worker import Worker
+
+BEGIN = 1_700_000_000.0
+
+
+@dataclass
+class Record:
+    seq: int
+    subject: str
+    body: bytes
+
+
+class Desk:
+    def __init__(self, bus: Bus, journal: Journal) -> None:
+        self._bus = bus
+        self._journal = journal
+        self.jobs: dict[JobId, j.Job] = {}
+        self.history: dict[JobId, list[m.JobChanged]] = {}
+        self.workers: list[Worker] = []
+        self.drained: list[str] = []
+        self.submits: list[m.Submit] = []
+        self.silent_submits = 0
+        """So many submits are carried out without an answer in time."""
+
+        self.seq = 0
+        self._unwritten: asyncio.Queue[Record] = asyncio.Queue()
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncGenerator[None]:
+        async with (
+            self._bus.serve("desk", *self._bindings()) as inbox,
+            asyncio.TaskGroup() as tasks,
+        ):
+            answering = tasks.create_task(self._answer(inbox, tasks))
+            writing = tasks.create_task(self._write())
+            try:
+                yield
+            finally:
+                answering.cancel()
+                writing.cancel()
+
+    async def _answer(self, inbox: Inbox, tasks: asyncio.TaskGroup) -> None:
+        while True:
+            tasks.create_task((await inbox.get()).handle())
+
+    async def _write(self) -> None:
+        while True:
+            await self._journal.append([await self._unwritten.get()])
+
+    def record(self, job: JobId, event: j.JobEvent) -> j.Job:
+        """Apply and publish an event, as the ledger does."""
+        self.seq += 1
+        at = UnixTime(BEGIN + self.seq)
+        changed = j.apply(self.jobs[job], event, at=at)
+        self.jobs[job] = changed
+        self._publish(changed, event, at)
+        return changed
+
+    def add(self, wanted: m.Submit) -> j.Job:
+        self.seq += 1
+        at = UnixTime(BEGIN + self.seq)
+        job = j.Job(
+            id=wanted.job,
+            title=wanted.title,
+            command=wanted.command,
+            bundle=wanted.bundle,
+            requirements=wanted.requirements,
+            priority=wanted.priority,
+            submitted_at=at,
+            queued_at=at,
+        )
+        self.jobs[job.id] = job
+        self._publish(job, j.Submitted(title=job.title, by=wanted.by), at)
+        return job
+
+    def _publish(self, job: j.Job, event: j.JobEvent, at: UnixTime) -> None:
+        kind = str(type(event).__struct_config__.tag)
+        change = m.JobChanged(
+            seq=self.seq, at=at, job=job.id, kind=kind, state=job.state, event=event
+        )
+        self.history.setdefault(job.id, []).append(change)
+        subject = contract.JOB_CHANGED.of(change)
+        self._unwritten.put_nowait(Record(self.seq, subject, msgspec.json.encode(change)))
+
+    # -- what is asked --------------------------------------------------------------------------
+
+    def _bindings(self) -> Iterable[Binding]:
+        yield contract.SUBMIT.answered_by(self._submit)
+        yield contract.SHOW.answered_by(self._show)
+        yield contract.CANCEL.answered_by(self._cancel)
+        yield contract.REQUEUE.answered_by(self._requeue)
+        yield contract.JOBS.answered_by(self._list)
+        yield contract.WORKERS.answered_by(self._workers)
+        yield contract.DRAIN_WORKER.answered_by(self._drain)
+        yield contract.STATUS.answered_by(self._status)
+
+    def _submit(self, wanted: m.Submit) -> m.JobView | asyncio.Future[m.JobView]:
+        self.submits.append(wanted)
+        if wanted.title == "refuse me":
+            raise RefusedError.because(m.RefusalCode.INVALID, "the title is not wanted here")
+        job = self.jobs.get(wanted.job) or self.add(wanted)
+        if self.silent_submits:
+            self.silent_submits -= 1
+            return asyncio.get_running_loop().create_future()
+        return m.JobView(job=job)
+
+    def _find(self, id: str) -> j.Job:
+        found = [job for job in self.jobs.values() if job.id.startswith(id)]
+        if len(found) != 1:
+            code = m.RefusalCode.INVALID if found else m.RefusalCode.UNKNOWN_JOB
+            raise RefusedError.because(code, f"{len(found)} jobs have an id that begins {id}")
+        return found[0]
+
+    def _show(self, wanted: m.ShowJob) -> m.JobDetails:
+        job = self._find(wanted.job)
+        history = self.history[job.id]
+        return m.JobDetails(
+            view=m.JobView(job=job),
+            segments=tuple(segments((change.at, change.event) for change in history)),
+            history=tuple(history),
+        )
+
+    def _cancel(self, wanted: m.CancelJob) -> m.JobView:
+        return self._change(wanted.job, j.CancelRequested(by=wanted.by))
+
+    def _requeue(self, wanted: m.RequeueJob) -> m.JobView:
+        return self._change(wanted.job, j.Requeued(by=wanted.by))
+
+    def _change(self, id: JobId, event: j.JobEvent) -> m.JobView:
+        job = self._find(id)
+        try:
+            return m.JobView(job=self.record(job.id, event))
+        except j.IllegalTransitionError as exc:
+            raise RefusedError(
+                m.Refusal(
+                    error=m.RefusalCode.CONFLICT,
+                    message=str(exc),
+                    job_id=job.id,
+                    current_status=job.state,
+                    requested_status=exc.requested,
+                )
+            ) from None
+
+    def _list(self, wanted: m.ListJobs) -> m.JobPage:
+        jobs = [
+            job
+            for job in reversed(self.jobs.values())
+            if not wanted.states or job.state in wanted.states
+        ]
+        start = int(wanted.after or 0)
+        page = jobs[start : start + wanted.limit]
+        more = str(start + wanted.limit) if len(jobs) > start + wanted.limit else None
+        return m.JobPage(jobs=tuple(m.JobView(job=job) for job in page), next=more)
+
+    def _workers(self, _: m.ListWorkers) -> m.WorkerList:
+        return m.WorkerList(workers=tuple(m.WorkerView(worker=one) for one in self.workers))
+
+    def _drain(self, wanted: m.DrainWorker) -> m.Done:
+        self.drained.append(wanted.worker)
+        return m.Done()
+
+    def _status(self, _: m.AskStatus) -> m.Status:
+        return m.Status(
+            version="test",
+            started_at=UnixTime(BEGIN),
+            jobs=dict.fromkeys(j.JobState, 0) | _counted(self.jobs.values()),
+            workers=len(self.workers),
+            last_event=self.seq,
+        )
+
+
+def _counted(jobs: Iterable[j.Job]) -> dict[j.JobState, int]:
+    found: dict[j.JobState, int] = {}
+    for job in jobs:
+        found[job.state] = found.get(job.state, 0) + 1
+    return found
+
+
+def submission(id: str, title: str = "villin") -> m.Submit:
+    bundle = j.Bundle(key=f"jobs/{id}/input/bundle.tar.gz", digest="0" * 64, size=1)
+    return m.Submit(job=JobId(id), title=title, bundle=bundle, command="python run.py")
