@@ -178,6 +178,8 @@ class FolderStore:
             self._check_root(key)
             if absent:
                 raise MissingObjectError(key) from None
+            if exc.errno == errno.ENOENT:
+                raise StorageUnreachableError(key, f"its place vanished: {exc}") from exc
             raise StorageDeniedError(key, f"its place is taken: {exc.strerror}") from exc
 
 

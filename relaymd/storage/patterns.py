@@ -99,13 +99,21 @@ def _segment(part: str) -> str:
 
 
 def _letters(inside: str) -> str:
+    """The inside of `[…]`: single letters and ranges; a range backwards matches nothing."""
     negated = inside.startswith("!")
-    members = re.sub(r"([\\\[\]^&~|])", r"\\\1", inside.removeprefix("!"))
-    try:
-        re.compile(f"[{members}]")
-    except re.error:  # a range such as z-a, which nothing matches
-        return "[^/]" if negated else r"(?!)"
-    return f"(?!/)[{'^' if negated else ''}{members}]"
+    rest = inside.removeprefix("!")
+    words: list[str] = []
+    while rest:
+        if len(rest) > 2 and rest[1] == "-":
+            if rest[0] <= rest[2]:
+                words.append(f"{re.escape(rest[0])}-{re.escape(rest[2])}")
+            rest = rest[3:]
+        else:
+            words.append(re.escape(rest[0]))
+            rest = rest[1:]
+    if not words:
+        return "[^/]" if negated else "(?!)"
+    return f"(?!/)[{'^' if negated else ''}{''.join(words)}]"
 
 
 def _is_utf8(path: str) -> bool:

@@ -55,13 +55,10 @@ class Requests:
         try:
             yield
         except ClientError as exc:
-            error = exc.response.get("Error", {})
+            message = f"{_said(exc, 'Message')} (from {endpoint})"
+            code = _said(exc, "Code")
             raise explained(
-                key,
-                self.bucket,
-                status=status(exc),
-                code=str(error.get("Code", "")),
-                message=f"{error.get('Message', '')} (from {endpoint})",
+                key, self.bucket, status=status(exc), code=code, message=message
             ) from exc
         except _SETTINGS as exc:
             raise StorageDeniedError(key, _text(exc)) from exc
@@ -75,6 +72,10 @@ class Requests:
 def status(exc: Any) -> int:
     """Of the answer that a ClientError reports; 0 where there was none."""
     return int(exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _said(exc: Any, what: str) -> str:
+    return str(exc.response.get("Error", {}).get(what, ""))
 
 
 def _text(exc: Any) -> str:

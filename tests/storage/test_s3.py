@@ -3,9 +3,10 @@
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from aiohttp import web
 
@@ -53,7 +54,7 @@ async def answering(handler: Handler) -> AsyncGenerator[str]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     try:
-        yield "http://127.0.0.1:%d" % runner.addresses[0][1]
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
 
@@ -69,7 +70,9 @@ def at(url: str, **more: str) -> StorageConfig:
     )
 
 
-def opened(config: StorageConfig, patience: Patience = HURRIED):  # type: ignore[no-untyped-def]  # as open_s3
+def opened(
+    config: StorageConfig, patience: Patience = HURRIED
+) -> AbstractAsyncContextManager[S3Store]:
     return open_s3(config, offload=asyncio.to_thread, patience=patience)
 
 
@@ -176,16 +179,8 @@ async def test_reads_go_to_their_endpoint_with_the_token_and_without_a_signature
         return web.Response(body=path.read_bytes()) if path.exists() else web.Response(status=404)
 
     async with answering(cache) as url:
-        near = StorageConfig(
-            kind=StorageKind.S3,
-            bucket="bucket",
-            prefix="p/",
-            endpoint=server.url,
-            access_key_id="test-access",
-            secret_access_key=SECRET,
-            read_endpoint=url,
-            read_token=TOKEN,
-        )
+        config = server.config("bucket", prefix="p/")
+        near = msgspec.structs.replace(config, read_endpoint=url, read_token=TOKEN)
         async with opened(near) as store:
             await store.put("near", b"data")
             assert await store.get("near") == b"data"
@@ -201,17 +196,13 @@ async def test_what_the_reading_endpoint_lacks_is_asked_for_where_it_was_written
 
     async with answering(lagging) as url:
         config = server.config("bucket", prefix="lag/")
-        near = StorageConfig(**{**_fields(config), "read_endpoint": url, "read_token": TOKEN})
+        near = msgspec.structs.replace(config, read_endpoint=url, read_token=TOKEN)
         async with opened(near) as store:
             await store.put("k", b"data")
             assert await store.get("k") == b"data"
             await store.get_file("k", tmp_path / "k")
             with pytest.raises(MissingObjectError):
                 await store.get("absent")
-
-
-def _fields(config: StorageConfig) -> dict[str, str]:
-    return {name: getattr(config, name) for name in config.__struct_fields__}
 
 
 async def test_a_refused_token_is_denied_and_not_shown() -> None:
@@ -330,7 +321,8 @@ async def test_an_upload_in_parts_that_fails_is_aborted(tmp_path: Path) -> None:
     async def failing(request: web.Request) -> web.Response:
         asked.append((request.method, request.query_string))
         if request.method == "POST":
-            text = "<InitiateMultipartUploadResult><UploadId>7</UploadId></InitiateMultipartUploadResult>"
+            name = "InitiateMultipartUploadResult"
+            text = f"<{name}><UploadId>7</UploadId></{name}>"
             return web.Response(text=text, content_type="application/xml")
         if request.method == "DELETE":
             return web.Response(status=204)

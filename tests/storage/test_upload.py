@@ -11,7 +11,7 @@ from relaymd.storage.folder import FolderStore
 from relaymd.storage.manifest import CHUNK_SIZE, digest
 from relaymd.storage.store import StorageFullError, StorageUnreachableError
 from relaymd.storage.upload import chunks_of, upload
-from tests.storage.faulty import Fault, FaultyStore, Plan
+from tests.storage.faulty import Fault, FaultyStore, Kind, Plan
 from tests.storage.generation import JOB, in_place, write
 
 
@@ -105,9 +105,8 @@ async def test_memory_in_flight_is_bounded(store: FolderStore, tmp_path: Path) -
 
 @pytest.mark.parametrize("kind", ["unreachable", "unreachable after", "full", "torn"])
 async def test_an_upload_that_fails_in_part_fails(
-    kind: str, store: FolderStore, tmp_path: Path
+    kind: Kind, store: FolderStore, tmp_path: Path
 ) -> None:
-    assert kind in ("unreachable", "unreachable after", "full", "torn")
     names = {f"f{n}": b"%d" % n for n in range(20)}
     root = write(tmp_path / "job", names)
     for call in range(20):
