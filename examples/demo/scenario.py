@@ -7,12 +7,12 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from examples.demo.stack import Stack
 from relaymd.bus.messages import JobChanged, JobDetails, JobView, WorkerList
+from relaymd.core.checkpoint import Progress
 from relaymd.core.ids import Epoch, JobId, UnixTime, WorkerId
 from relaymd.core.job import Assigned, Checkpointed
 from relaymd.core.worker import Worker
@@ -136,7 +136,7 @@ def furthest_step(state: Path) -> int:
 
 def _step(progress: Path) -> int:
     try:
-        said: Any = msgspec.json.decode(progress.read_bytes())
+        said = msgspec.json.decode(progress.read_bytes(), type=Progress)
     except (OSError, msgspec.DecodeError):
         return 0
-    return int(said.get("step", 0))
+    return said.step or 0

@@ -1,5 +1,6 @@
 """What the demo shows: one line an event, a progress bar below them, a table at the end."""
 
+import sys
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -31,9 +32,10 @@ STYLES = {
 class Screen:
     """Live on a terminal; plain lines where there is none."""
 
-    def __init__(self) -> None:
+    def __init__(self, console: Console | None = None) -> None:
         # Away from a terminal lines must not break in the middle of a sentence.
-        self.console = Console(highlight=False, soft_wrap=True)
+        width = None if sys.stdout.isatty() else 120
+        self.console = console or Console(highlight=False, soft_wrap=True, width=width)
         self._began = time.monotonic()
         self._bar = Progress(
             TextColumn("[bold]{task.description}"),
