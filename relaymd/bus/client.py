@@ -3,6 +3,7 @@
 # nats-py is typed in parts only; what it gives us is checked where it enters.
 
 import asyncio
+import os
 import random
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
@@ -192,6 +193,9 @@ class NatsWire:
     async def settle(self) -> None:
         if self.connected:
             with suppress(nats.errors.Error):  # a reconnect repeats every subscription
+                # Twice: nats-py's ping overtakes what its flusher has not sent yet, and only
+                # the second is certain to come behind it.
+                await self._client.flush(timeout=5)
                 await self._client.flush(timeout=5)
 
     @asynccontextmanager
@@ -261,8 +265,9 @@ async def _pass_on(receive: Callable[[Frame], Awaitable[None]], raw: NatsMsg) ->
 
 
 def _reason(error: Exception) -> str:
-    words = error.strerror if isinstance(error, OSError) else None
-    return words or str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__
 
 
 def _place(url: str) -> str:

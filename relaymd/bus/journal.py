@@ -62,8 +62,9 @@ class NatsJournal:
         await self._api.ensure(self._limits)
 
     async def append(self, records: Sequence[Record]) -> int:
-        fruitless = 0
-        last = records[-1].seq if records else 0
+        if not records:
+            return 0
+        fruitless, last = 0, records[-1].seq
         while fruitless < ATTEMPTS:
             tail = self._tail or await self._look()
             if tail.seq >= last:
@@ -96,7 +97,9 @@ class NatsJournal:
         try:
             async with asyncio.timeout(WITHIN):
                 acks = [read(await answer, Stored) for answer in waiting]
-        except (TimeoutError, NoResponderError) as error:
+        except NoResponderError:  # somebody removed the stream
+            return None
+        except TimeoutError as error:
             raise NoAnswerError("the stream of events does not acknowledge") from error
         finally:
             for answer in waiting:

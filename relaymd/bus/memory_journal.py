@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
-from relaymd.bus.bus import NoAnswerError, Record
 from relaymd.bus.broker import Broker
+from relaymd.bus.bus import NoAnswerError, Record
 from relaymd.bus.stream import number
 
 

@@ -30,6 +30,9 @@ READY_WITHIN = 20.0
 LOOK_EVERY = 0.02
 """Seconds between looks whether it is ready."""
 
+LOOK_WITHIN = 0.5
+"""Seconds for one look: somebody else may have the port, and say nothing."""
+
 STOP_WITHIN = 5.0
 """Seconds for leaving in order, before it is killed."""
 
@@ -182,16 +185,17 @@ class EmbeddedServer:
 
     async def _is_ready(self) -> bool:
         """Whether it takes connections: it does so last, after JetStream has read its files."""
+        host = _reachable(self._settings.host)
         try:
-            reader, writer = await asyncio.open_connection(
-                _reachable(self._settings.host), self.port
-            )
-        except OSError:
+            async with asyncio.timeout(LOOK_WITHIN):
+                reader, writer = await asyncio.open_connection(host, self.port)
+                try:
+                    greeting = await reader.readline()
+                finally:
+                    writer.close()
+        except (OSError, TimeoutError, ValueError):  # not there, or not a NATS server
             return False
-        try:
-            return f'"server_name":"{self._name}"'.encode() in await reader.readline()
-        finally:
-            writer.close()
+        return f'"server_name":"{self._name}"'.encode() in greeting
 
     def _last_words(self) -> str:
         try:
