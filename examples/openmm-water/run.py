@@ -19,7 +19,7 @@ from typing import Any
 import openmm
 from openmm import app, unit
 
-TOTAL_STEPS = int(os.environ.get("WATER_STEPS", "12000"))
+TOTAL_STEPS = int(os.environ.get("WATER_STEPS", "10000"))
 BOX = float(os.environ.get("WATER_BOX_NM", "1.9"))
 THREADS = os.environ.get("OPENMM_CPU_THREADS") or str(min(2, len(os.sched_getaffinity(0))))
 SEED = int(os.environ.get("WATER_SEED", "2026"))
