@@ -7,6 +7,9 @@ from relaymd.worker import snapshot
 from relaymd.worker.running import Running
 from relaymd.worker.snapshot import Look
 
+UNMARKED = 3.0
+"""How much longer files without a marker must rest: several may be written one by one."""
+
 
 async def look(running: Running) -> Look | None:
     """None where the files cannot be looked at, which proves nothing."""
@@ -25,6 +28,7 @@ async def newer(running: Running, seen: Look | None) -> None:
     clock = asyncio.get_running_loop().time
     pace = running.tools.pace
     marked = running.spec.checkpoint_marker is not None
+    settle = pace.settle if marked else pace.settle * UNMARKED
     last: Look | None = None
     since = clock()
     while True:
@@ -34,5 +38,5 @@ async def newer(running: Running, seen: Look | None) -> None:
             last = None
         elif now != last:
             last, since = now, clock()
-        elif clock() - since >= pace.settle:
+        elif clock() - since >= settle:
             return

@@ -103,10 +103,19 @@ def changes(now: Mapping[str, Print], known: Mapping[str, Print]) -> list[str]:
 
 
 def is_newer(now: Look, before: Look, *, marked: bool) -> bool:
-    """Whether a checkpoint was written since: a new marker if there is one, else a changed file."""
+    """Whether a checkpoint was written since: a new marker if there is one, else a file rewritten.
+
+    A file that only grew is a log or a trajectory, and says nothing of a checkpoint.
+    """
     if marked:
         return now.marker is not None and now.marker != before.marker
-    return bool(changes(now.files, before.files))
+    return any(_is_rewritten(seen, before.files.get(path)) for path, seen in now.files.items())
+
+
+def _is_rewritten(now: Print, before: Print | None) -> bool:
+    if before is None or now.inode != before.inode or now.size < before.size:
+        return True
+    return now.size == before.size and now.mtime_ns != before.mtime_ns
 
 
 def _copy_file(source: Path, target: Path, name: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from relaymd.bus.bus import Bus
 from relaymd.bus.memory import MemoryBus
 from relaymd.core.ids import InstanceId, JobId, UnixTime, WorkerId
 from relaymd.core.job import Bundle
@@ -42,7 +43,7 @@ QUICK = Pace(
     publish_every=0.05,
     piece_every=0.2,
     term_grace=0.5,
-    leave_within=3.0,
+    leave_within=1.5,
 )
 
 WATCHED = {"checkpoint_watch_paths": ["state.json", "ledger.txt"], "progress_file_path": "progress"}
@@ -51,9 +52,9 @@ WATCHED = {"checkpoint_watch_paths": ["state.json", "ledger.txt"], "progress_fil
 class Shop:
     """One desk, one store, and as many workers as a test starts."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, bus: Bus) -> None:
         self.root = root
-        self.bus = MemoryBus()
+        self.bus = bus
         self.desk = Desk(self.bus)
         folder.create(root / "store")
         self.store: Store = FolderStore(root / "store", asyncio.to_thread)
@@ -150,7 +151,8 @@ class Running:
 
 
 @asynccontextmanager
-async def opened(root: Path) -> AsyncGenerator[Shop]:
-    shop = Shop(root)
+async def opened(root: Path, bus: Bus | None = None) -> AsyncGenerator[Shop]:
+    """bus: of the orchestrator; None: one in memory, for workers too."""
+    shop = Shop(root, bus or MemoryBus())
     async with shop.desk.open():
         yield shop

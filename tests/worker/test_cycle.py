@@ -1,0 +1,302 @@
+"""Generations: what goes into one, when there is none, and what a failure leaves."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from relaymd.core.ids import Epoch, Generation, JobId
+from relaymd.core.specification import Specification, parse
+from relaymd.storage import keys
+from relaymd.storage.generations import load_manifest
+from relaymd.storage.manifest import Manifest
+from relaymd.storage.store import (
+    ObjectInfo,
+    StorageDeniedError,
+    StorageError,
+    StorageFullError,
+    StorageUnreachableError,
+    Store,
+)
+from relaymd.worker.cycle import Cycle, CycleError
+from relaymd.worker.held import Held, Wish
+from relaymd.worker.place import Place
+from tests.worker.shop import QUICK, Shop
+
+JOB = JobId("j-1")
+SPEC = parse(
+    {"command": "x", "checkpoint_watch_paths": ["*.chk"], "progress_file_path": "progress"}
+)
+
+
+class Grumpy:
+    """A store that refuses to take anything while it has a reason to."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.error: StorageError | None = None
+
+    async def put(self, key: str, data: bytes) -> None:
+        if self.error is not None:
+            raise self.error
+        await self._store.put(key, data)
+
+    async def put_file(self, key: str, path: Path) -> None:
+        await self._store.put_file(key, path)
+
+    async def get(self, key: str) -> bytes:
+        return await self._store.get(key)
+
+    async def get_file(self, key: str, path: Path) -> None:
+        await self._store.get_file(key, path)
+
+    async def head(self, key: str) -> ObjectInfo | None:
+        return await self._store.head(key)
+
+    def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
+        return self._store.list(prefix)
+
+    async def delete(self, keys: Iterable[str]) -> None:
+        await self._store.delete(keys)
+
+    async def close(self) -> None:
+        await self._store.close()
+
+
+class Bench:
+    """One lease with a folder, and no engine: the test writes the files."""
+
+    def __init__(self, shop: Shop, spec: Specification = SPEC) -> None:
+        self.shop = shop
+        self.spec = spec
+        self.store = Grumpy(shop.store)
+        self.held = Held(JOB, Epoch(1))
+        self.place = Place(shop.root / "lease")
+        self.place.work.mkdir(parents=True)
+        shop.desk.epochs[JOB] = Epoch(1)
+        self.cycle = self.new_cycle()
+
+    def new_cycle(self, restored: Manifest | None = None, generation: int = 0) -> Cycle:
+        tools = self.shop.tools(store=self.store, pace=msgspec.structs.replace(QUICK, void_tries=3))
+        return Cycle(
+            tools,
+            self.held,
+            self.place,
+            self.spec,
+            restored=restored,
+            generation=Generation(generation),
+        )
+
+    def write(self, **files: str) -> None:
+        """Files by name without their ending, written long ago."""
+        for name, text in files.items():
+            path = self.place.work / f"{name}.chk"
+            fresh = path.with_suffix(".new")
+            fresh.write_text(text)
+            os.utime(fresh, (time.time() - 60, time.time() - 60))
+            fresh.replace(path)
+
+    @property
+    def committed(self) -> list[int]:
+        return [c.generation for c in self.shop.desk.committed.get(JOB, [])]
+
+    async def manifest(self) -> Manifest:
+        return await load_manifest(self.store, JOB, self.shop.desk.committed[JOB][-1])
+
+
+@pytest.fixture
+def bench(shop: Shop) -> Bench:
+    return Bench(shop)
+
+
+async def test_generations_count_up_and_point_to_the_newest(bench: Bench) -> None:
+    bench.write(a="1")
+    assert await bench.cycle.once()
+    bench.write(a="2")
+    assert await bench.cycle.once()
+    assert bench.committed == [1, 2]
+    latest = msgspec.json.decode(await bench.store.get(keys.latest(JOB)))
+    assert latest["generation"] == 2
+
+
+async def test_nothing_changed_is_no_generation(bench: Bench) -> None:
+    bench.write(a="1")
+    await bench.cycle.once()
+    assert not await bench.cycle.once()
+    assert bench.committed == [1]
+
+
+async def test_a_file_written_again_with_the_same_content_is_unchanged(bench: Bench) -> None:
+    bench.write(a="1")
+    await bench.cycle.once()
+    bench.write(a="1")
+    assert not await bench.cycle.once()
+    assert bench.committed == [1]
+
+
+async def test_a_file_that_is_absent_for_a_while_stays_in_the_generation(bench: Bench) -> None:
+    bench.write(a="1", b="1")
+    await bench.cycle.once()
+    (bench.place.work / "a.chk").unlink()
+    bench.write(b="2")
+    await bench.cycle.once()
+    assert [entry.path for entry in (await bench.manifest()).files] == ["a.chk", "b.chk"]
+
+
+async def test_when_every_file_is_absent_nothing_is_committed_over_the_checkpoint(
+    bench: Bench,
+) -> None:
+    bench.write(a="1")
+    await bench.cycle.once()
+    (bench.place.work / "a.chk").unlink()
+    assert not await bench.cycle.once()
+    assert bench.committed == [1]
+
+
+async def test_three_hundred_files_are_all_stored(bench: Bench) -> None:
+    """More than 250 matching files once meant that none was."""
+    bench.write(**{f"f{n}": str(n) for n in range(300)})
+    await bench.cycle.once()
+    assert len((await bench.manifest()).files) == 300
+
+
+async def test_restored_files_are_not_stored_again(bench: Bench) -> None:
+    bench.write(a="1", b="1")
+    await bench.cycle.once()
+    resumed = bench.new_cycle(await bench.manifest(), generation=1)
+    await resumed.learn()
+    assert not await resumed.once()
+    bench.write(b="2")
+    assert await resumed.once()
+    assert bench.committed == [1, 2]
+    assert bench.shop.desk.committed[JOB][-1].uploaded == 1
+
+
+async def test_after_falling_back_a_generation_the_next_number_is_still_new(bench: Bench) -> None:
+    bench.write(a="1")
+    await bench.cycle.once()
+    elder = await bench.manifest()
+    bench.write(a="2")
+    await bench.cycle.once()
+    bench.write(a="1")
+    resumed = bench.new_cycle(elder, generation=2)
+    await resumed.learn()
+    bench.write(a="3")
+    await resumed.once()
+    assert bench.committed == [1, 2, 3]
+
+
+async def test_progress_is_that_of_the_copy(bench: Bench) -> None:
+    bench.write(a="1")
+    (bench.place.work / "progress").write_text("0.25")
+    await bench.cycle.once()
+    progress = bench.shop.desk.committed[JOB][-1].progress
+    assert progress is not None
+    assert progress.fraction == 0.25
+
+
+@pytest.mark.parametrize(
+    ("error", "soon"),
+    [
+        (StorageFullError("k", "no space left"), False),
+        (StorageDeniedError("k", "403 Forbidden"), False),
+        (StorageUnreachableError("k", "500 Internal Server Error"), True),
+    ],
+)
+async def test_what_the_store_refused_is_named_and_commits_nothing(
+    bench: Bench, error: StorageError, soon: bool
+) -> None:
+    bench.write(a="1")
+    bench.store.error = error
+    with pytest.raises(CycleError, match=error.reason) as raised:
+        await bench.cycle.once()
+    assert raised.value.soon is soon
+    assert bench.committed == []
+    bench.store.error = None
+    assert await bench.cycle.once()
+    assert bench.committed == [1]
+
+
+async def test_a_report_that_nobody_answers_waits_and_keeps_its_number(bench: Bench) -> None:
+    bench.write(a="1")
+    bench.shop.desk.away = True
+    assert await bench.cycle.once()
+    bench.write(a="2")
+    assert await bench.cycle.once()
+    assert [c.generation for c in bench.cycle.unanswered] == [1, 2]
+    bench.shop.desk.away = False
+    await bench.cycle.settle()
+    assert bench.committed == [1, 2]
+    assert not bench.cycle.unanswered
+
+
+async def test_what_was_stored_alone_is_garbage_if_the_lease_is_over(bench: Bench) -> None:
+    bench.write(a="1")
+    bench.shop.desk.away = True
+    await bench.cycle.once()
+    bench.shop.desk.away = False
+    bench.shop.desk.revoke(JOB)
+    await bench.cycle.settle()
+    assert bench.held.wish is Wish.DROP
+    assert bench.committed == []
+    assert not bench.cycle.unanswered
+
+
+async def test_a_refused_generation_is_a_failure_and_the_number_is_used_again(
+    bench: Bench,
+) -> None:
+    bench.cycle = bench.new_cycle(generation=7)
+    bench.write(a="1")
+    with pytest.raises(CycleError, match="generation 8 after 0"):
+        await bench.cycle.once()
+    assert not bench.cycle.unanswered
+
+
+async def test_a_marker_that_is_removed_during_the_copy_makes_it_void_and_it_is_tried_again(
+    shop: Shop,
+) -> None:
+    bench = Bench(shop, msgspec.structs.replace(SPEC, checkpoint_marker="valid"))
+    bench.write(a="1")
+
+    async def validate_later() -> None:
+        await asyncio.sleep(0.07)
+        (bench.place.work / "valid").touch()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(validate_later())
+        assert await bench.cycle.once()
+    assert bench.committed == [1]
+    assert not shop.desk.said("CheckpointMiss")
+
+
+async def test_a_marker_that_was_never_there_is_no_failure_but_is_said(shop: Shop) -> None:
+    bench = Bench(shop, msgspec.structs.replace(SPEC, checkpoint_marker="valid"))
+    bench.write(a="1")
+    assert not await bench.cycle.once()
+    assert bench.cycle.nothing_yet == "the marker valid is not there"
+
+
+async def test_a_file_that_never_rests_fails_the_cycle_and_commits_nothing(bench: Bench) -> None:
+    bench.write(a="1")
+
+    async def scribble() -> None:
+        while True:
+            (bench.place.work / "a.chk").write_text(str(time.monotonic()))
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(scribble())
+        with pytest.raises(CycleError, match=r"a\.chk"):
+            await bench.cycle.once()
+        task.cancel()
+    assert bench.committed == []
+
+
+async def test_the_staging_folder_is_empty_after_every_cycle(bench: Bench) -> None:
+    bench.write(a="1")
+    await bench.cycle.once()
+    assert list(bench.place.staging.iterdir()) == []
