@@ -15,6 +15,9 @@ FROM_OUTSIDE = frozenset(
 )
 """Signals that others send: a scheduler at its time limit, the kernel out of memory."""
 
+LONGEST_LINE = 1000
+"""Characters of a line that are kept while its end has not come, and as evidence."""
+
 SHELL_SIGNAL = 128
 """A shell says of a command that a signal ended: 128 and its number."""
 
@@ -70,12 +73,29 @@ def compiled(patterns: Iterable[str]) -> list[re.Pattern[str]]:
     return found
 
 
-def fatal_line(patterns: Sequence[re.Pattern[str]], text: str) -> str | None:
-    """The first line that matches any pattern."""
-    for line in text.splitlines():
-        if any(pattern.search(line) for pattern in patterns):
-            return line[:1000]
-    return None
+class FatalSearch:
+    """Looks for fatal lines in text that arrives in pieces, cut anywhere."""
+
+    def __init__(self, patterns: Sequence[re.Pattern[str]]) -> None:
+        self._patterns = patterns
+        self._begun = ""
+        self.found: str | None = None
+        """The first line that matched."""
+
+    def feed(self, text: str) -> str | None:
+        """Take in what came next, and return what was found so far."""
+        if self.found is None and self._patterns:
+            lines = (self._begun + text).splitlines(keepends=True)
+            unfinished = bool(lines) and not lines[-1].endswith(("\n", "\r"))
+            self._begun = lines[-1][-LONGEST_LINE:] if unfinished else ""
+            self.found = next(filter(self._is_fatal, lines), None)
+            if self.found is not None:
+                self.found = self.found.strip()[:LONGEST_LINE]
+        return self.found
+
+    def _is_fatal(self, line: str) -> bool:
+        text = line.rstrip("\r\n")
+        return any(pattern.search(text) for pattern in self._patterns)
 
 
 def signal_of(code: int) -> signal.Signals | None:

@@ -15,7 +15,7 @@ import structlog
 from relaymd.bus import contract
 from relaymd.bus.bus import BusError
 from relaymd.bus.messages import Output, OutputStream
-from relaymd.core.supervision import fatal_line
+from relaymd.core.supervision import FatalSearch
 from relaymd.storage.logs import put_log_piece
 from relaymd.storage.store import StorageError
 from relaymd.worker import files
@@ -38,9 +38,10 @@ EVIDENCE = 4096
 class Stream:
     """One of the two files, and how far it was read for each purpose."""
 
-    def __init__(self, name: OutputStream, path: Path) -> None:
+    def __init__(self, name: OutputStream, path: Path, fatal: Sequence[Pattern[str]]) -> None:
         self.name = name
         self.path = path
+        self.search = FatalSearch(fatal)
         self.published = 0
         self.stored = 0
 
@@ -52,12 +53,14 @@ class Capture:
         self._tools = tools
         self._held = held
         self._streams = (
-            Stream(OutputStream.STDOUT, place.stdout),
-            Stream(OutputStream.STDERR, place.stderr),
+            Stream(OutputStream.STDOUT, place.stdout, fatal),
+            Stream(OutputStream.STDERR, place.stderr, fatal),
         )
-        self._fatal = fatal
-        self.fatal: str | None = None
+
+    @property
+    def fatal(self) -> str | None:
         """The first line that matched a fatal pattern."""
+        return next((s.search.found for s in self._streams if s.search.found), None)
 
     async def publish_for_ever(self) -> None:
         while True:
@@ -75,10 +78,9 @@ class Capture:
     async def publish(self) -> None:
         """Send out what is new, and search it."""
         for stream in self._streams:
-            while data := await self._read(stream, stream.published, LINE):
+            while data := whole(await self._read(stream, stream.published, LINE)):
                 text = data.decode(errors="replace")
-                if self.fatal is None and self._fatal:
-                    self.fatal = fatal_line(self._fatal, text)
+                stream.search.feed(text)
                 await self._send(stream, text, len(data))
                 stream.published += len(data)
 
@@ -106,8 +108,7 @@ class Capture:
         return "\n".join(found)[-EVIDENCE:]
 
     async def _read(self, stream: Stream, offset: int, size: int) -> bytes:
-        data = await self._tools.offload(files.read_part, stream.path, offset, size)
-        return whole(data)
+        return await self._tools.offload(files.read_part, stream.path, offset, size)
 
     async def _send(self, stream: Stream, text: str, size: int) -> None:
         message = Output(
@@ -124,7 +125,7 @@ class Capture:
 
 def whole(data: bytes) -> bytes:
     """Without a UTF-8 sequence that the end cuts; what is no UTF-8 at all stays as it is."""
-    for back in range(1, min(4, len(data))):
+    for back in range(1, min(4, len(data) + 1)):
         lead = data[-back]
         if lead & 0xC0 == 0x80:
             continue

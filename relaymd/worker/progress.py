@@ -10,6 +10,8 @@ from relaymd.core.specification import Specification
 from relaymd.process import Offload
 from relaymd.worker import files
 
+LARGEST = 2**53
+
 
 async def read(offload: Offload, root: Path, spec: Specification) -> Progress | None:
     """None where the bundle names no file, or the file says nothing that can be understood."""
@@ -23,16 +25,12 @@ def parse(data: bytes | None) -> Progress | None:
     if not data:
         return None
     try:
-        document = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        told = msgspec.json.decode(data, type=float | Progress)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _fraction_alone(data)
-    if isinstance(document, int | float):
-        return _of(float(document), None, None)
-    try:
-        told = msgspec.convert(document, Progress, strict=False)
-    except msgspec.ValidationError:
-        return None
-    return _of(told.fraction, told.step, told.total_steps)
+    if isinstance(told, Progress):
+        return _of(told.fraction, told.step, told.total_steps)
+    return _of(told, None, None)
 
 
 def _fraction_alone(data: bytes) -> Progress | None:
@@ -44,6 +42,7 @@ def _fraction_alone(data: bytes) -> Progress | None:
 
 
 def _of(fraction: float | None, step: int | None, total: int | None) -> Progress | None:
+    step, total = _counted(step), _counted(total)
     if fraction is None and step is not None and total:
         fraction = step / total
     if fraction is not None and not (math.isfinite(fraction) and 0 <= fraction <= 1):
@@ -51,3 +50,8 @@ def _of(fraction: float | None, step: int | None, total: int | None) -> Progress
     if fraction is None and step is None:
         return None
     return Progress(fraction=fraction, step=step, total_steps=total)
+
+
+def _counted(number: int | None) -> int | None:
+    """None for what is no count, or what no message could carry."""
+    return number if number is not None and 0 <= number < LARGEST else None

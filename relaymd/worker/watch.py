@@ -7,11 +7,11 @@ from relaymd.core.checkpoint import Progress
 from relaymd.core.ids import Monotonic
 from relaymd.core.outcome import AttemptEnd
 from relaymd.core.specification import Specification
-from relaymd.core.supervision import Signs, fatal_line, judge, look_every
+from relaymd.core.supervision import FatalSearch, Signs, judge, look_every
 from relaymd.storage.patterns import UnfitNameError
 from relaymd.worker import files, progress, snapshot
 from relaymd.worker.held import Held
-from relaymd.worker.output import Capture, whole
+from relaymd.worker.output import Capture
 from relaymd.worker.place import Place
 from relaymd.worker.snapshot import Print
 from relaymd.worker.tools import Tools
@@ -34,14 +34,14 @@ class Watch:
         self._place = place
         self._spec = spec
         self._output = output
-        self._fatal = fatal if spec.fatal_log_path else []
+        self._search = FatalSearch(fatal) if spec.fatal_log_path else None
         self._log = place.work / (spec.fatal_log_path or "")
         self._log_read = 0
         self._seen: tuple[Progress | None, dict[str, Print]] = (None, {})
 
     async def begin(self) -> None:
         """Remember how everything was before the engine ran."""
-        if self._fatal:
+        if self._search:
             before = await self._tools.offload(snapshot.print_of, self._log)
             self._log_read = before.size if before else 0
         self._seen = await self._look()
@@ -58,7 +58,7 @@ class Watch:
                 self._seen = seen
                 self._held.progress = seen[0]
                 signs = Signs(launched=signs.launched, progressed=Monotonic(clock()))
-            fatal = self._output.fatal if not self._spec.fatal_log_path else await self._search()
+            fatal = await self._read_log() if self._search else self._output.fatal
             signs = Signs(launched=signs.launched, progressed=signs.progressed, fatal=fatal)
             end = judge(self._spec, signs, now=Monotonic(clock()))
             if end is not None:
@@ -75,17 +75,15 @@ class Watch:
         except (OSError, UnfitNameError):
             return told, self._seen[1]  # not to be seen now, which proves nothing
 
-    async def _search(self) -> str | None:
+    async def _read_log(self) -> str | None:
         """The first fatal line that this segment added to the log."""
-        if not self._fatal:
-            return None
+        assert self._search is not None
         now = await self._tools.offload(snapshot.print_of, self._log)
         if now is not None and now.size < self._log_read:
             self._log_read = 0  # begun anew
-        while data := whole(
-            await self._tools.offload(files.read_part, self._log, self._log_read, 1024 * 1024)
+        while data := await self._tools.offload(
+            files.read_part, self._log, self._log_read, 1024 * 1024
         ):
             self._log_read += len(data)
-            if line := fatal_line(self._fatal, data.decode(errors="replace")):
-                return line
-        return None
+            self._search.feed(data.decode(errors="replace"))
+        return self._search.found

@@ -57,6 +57,11 @@ class Desk:
         """Whether nobody answers: every request is refused as unavailable."""
 
         self.leave = False
+        self.patient = True
+        """Whether a question for work waits as long as it wants to."""
+
+        self.refused = 0
+        self.register: Callable[[Register], Registered] = lambda _: self.terms
         self._waiting: list[asyncio.Future[WorkAnswer]] = []
         self._changed = asyncio.Event()
 
@@ -84,6 +89,11 @@ class Desk:
     async def until_said(self, kind: str, count: int = 1, within: float = 15.0) -> Any:
         await self.until(lambda: len(self.said(kind)) >= count, within)
         return self.said(kind)[count - 1]
+
+    async def until_refused(self, count: int) -> None:
+        """Wait until so many more messages met nobody."""
+        before = self.refused
+        await self.until(lambda: self.refused >= before + count)
 
     # -- what a worker meets ----------------------------------------------------------------
 
@@ -122,13 +132,15 @@ class Desk:
 
     def _note(self, message: msgspec.Struct) -> None:
         if self.away:
+            self.refused += 1
+            self._changed.set()
             raise RefusedError.because(RefusalCode.UNAVAILABLE, "out for lunch")
         self.heard.append(message)
         self._changed.set()
 
     def _register(self, message: Register) -> Registered:
         self._note(message)
-        return self.terms
+        return self.register(message)
 
     def _heartbeat(self, message: Heartbeat) -> HeartbeatAck:
         self._note(message)
@@ -143,7 +155,7 @@ class Desk:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[WorkAnswer] = loop.create_future()
         self._waiting.append(answer)
-        loop.call_later(message.wait, self._give_up, answer)
+        loop.call_later(message.wait if self.patient else 0, self._give_up, answer)
         self._deal()
         return answer
 
