@@ -71,6 +71,9 @@ class Desk:
         self.queue.append((job, bundle))
         self._deal()
 
+    def next_epoch(self, job: JobId) -> Epoch:
+        return Epoch(self.epochs.get(job, 0) + 1)
+
     def revoke(self, job: JobId) -> None:
         """End the job's lease without asking its worker."""
         self.over.add((job, self.epochs[job]))
@@ -167,7 +170,7 @@ class Desk:
         self._waiting = [answer for answer in self._waiting if not answer.done()]
         while self.queue and self._waiting:
             job, bundle = self.queue.pop(0)
-            epoch = self.epochs[job] = Epoch(self.epochs.get(job, 0) + 1)
+            epoch = self.epochs[job] = self.next_epoch(job)
             work = Assignment(
                 job=job,
                 epoch=epoch,
