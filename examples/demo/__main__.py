@@ -31,7 +31,7 @@ def arguments() -> argparse.Namespace:
 async def demo(screen: Screen, folder: Path, output: Path, *, keep: bool) -> bool:
     """Play the scenario and judge it; whether everything holds."""
     screen.say("starting nats-server, orchestrator, bridge, one local worker")
-    async with running(folder) as stack:
+    async with running(Stack(folder), folder) as stack:
         screen.say(f"the stack is up in {stack.state}")
         with screen:
             story = await play(stack, BUNDLE, tell=screen.tell, shout=screen.shout)

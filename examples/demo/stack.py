@@ -31,7 +31,8 @@ class CommandFailedError(Exception):
 
 
 class Stack:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, command: Path = SCRIPTS / "relaymd") -> None:
+        self.command = command
         self.state = folder / "state"
         self.log = folder / "up.log"
         own = {**SETTINGS, "RELAYMD_STATE_DIR": str(self.state)}
@@ -43,7 +44,7 @@ class Stack:
     async def relaymd(self, *words: str | Path) -> bytes:
         """Run `relaymd` with the words and return what it printed."""
         process = await asyncio.create_subprocess_exec(
-            SCRIPTS / "relaymd",
+            self.command,
             *words,
             env=self.environment,
             stdin=asyncio.subprocess.DEVNULL,
@@ -62,7 +63,7 @@ class Stack:
     async def lines(self, *words: str) -> AsyncGenerator[bytes, None]:
         """What a command prints while it runs, line by line; it is stopped with the loop."""
         process = await asyncio.create_subprocess_exec(
-            SCRIPTS / "relaymd",
+            self.command,
             *words,
             env=self.environment,
             stdin=asyncio.subprocess.DEVNULL,
@@ -82,13 +83,12 @@ class Stack:
 
 
 @asynccontextmanager
-async def running(folder: Path) -> AsyncGenerator[Stack, None]:
-    """A stack that is up when the block begins and gone when it ends."""
-    stack = Stack(folder)
+async def running(stack: Stack, folder: Path) -> AsyncGenerator[Stack, None]:
+    """The stack, up when the block begins and gone when it ends."""
     _make_empty(folder)
     with stack.log.open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            SCRIPTS / "relaymd",
+            stack.command,
             "up",
             env=stack.environment,
             stdin=asyncio.subprocess.DEVNULL,
