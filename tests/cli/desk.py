@@ -50,17 +50,20 @@ class Desk:
             self._bus.serve("desk", *self._bindings()) as inbox,
             asyncio.TaskGroup() as tasks,
         ):
-            answering = tasks.create_task(self._answer(inbox, tasks))
-            writing = tasks.create_task(self._write())
+            running = [
+                tasks.create_task(self._answer(inbox)),
+                tasks.create_task(self._write()),
+            ]
             try:
                 yield
             finally:
-                answering.cancel()
-                writing.cancel()
+                for task in running:
+                    task.cancel()
 
-    async def _answer(self, inbox: Inbox, tasks: asyncio.TaskGroup) -> None:
-        while True:
-            tasks.create_task((await inbox.get()).handle())
+    async def _answer(self, inbox: Inbox) -> None:
+        async with asyncio.TaskGroup() as tasks:  # cancelled with this one
+            while True:
+                tasks.create_task((await inbox.get()).handle())
 
     async def _write(self) -> None:
         while True:
