@@ -24,14 +24,15 @@ def rows() -> dict[str, Subject[msgspec.Struct]]:
     return {name: row for name, row in vars(contract).items() if isinstance(row, Subject)}
 
 
+def requests() -> dict[str, Request[msgspec.Struct, msgspec.Struct]]:
+    return {name: row for name, row in vars(contract).items() if isinstance(row, Request)}
+
+
 def kinds() -> dict[str, type[msgspec.Struct]]:
     """Every message that travels by itself, by its name."""
     found: dict[str, type[msgspec.Struct]] = {"Refusal": Refusal}
-    for row in rows().values():
-        found[row.carries.__name__] = row.carries
-        if isinstance(row, Request):
-            found[row.answers.__name__] = row.answers
-    return found
+    found |= {row.carries.__name__: row.carries for row in rows().values()}
+    return found | {row.answers.__name__: row.answers for row in requests().values()}
 
 
 def samples(kind: type[msgspec.Struct]) -> list[Json]:

@@ -8,7 +8,7 @@ import pytest
 
 from relaymd.bus.server import find_configuration
 from relaymd.bus.subjects import Event, Request, Subject
-from tests.bus.samples import rows
+from tests.bus.samples import requests, rows
 
 ROWS = rows()
 
@@ -26,9 +26,14 @@ SPEAKERS = {
 def test_each_message_has_a_schema(row: Subject[msgspec.Struct]) -> None:
     assert msgspec.json.schema(row.carries)
     assert isinstance(row, Request | Event)
-    if isinstance(row, Request):
-        assert msgspec.json.schema(row.answers)
-        assert row.within > 0
+
+
+@pytest.mark.parametrize("row", [*requests().values()], ids=[*requests()])
+def test_each_request_has_an_answer_and_a_deadline(
+    row: Request[msgspec.Struct, msgspec.Struct],
+) -> None:
+    assert msgspec.json.schema(row.answers)
+    assert row.within > 0
 
 
 def test_no_subject_can_be_taken_for_another() -> None:

@@ -146,8 +146,7 @@ async def test_a_bug_of_ours_ends_the_actor_and_the_asker_is_told_to_ask_again(
         return await _beat_refused(parties.worker)
 
     crash, told = await asyncio.gather(actor(), ask(), return_exceptions=True)
-    assert isinstance(crash, ExceptionGroup)
-    assert crash.split(ZeroDivisionError)[1] is None
+    assert "ZeroDivisionError('ours')" in repr(crash)
     assert told is RefusalCode.UNAVAILABLE
 
 
@@ -172,7 +171,7 @@ async def test_long_waits_do_not_hold_up_others_on_the_same_subject(parties: Par
     def handle(_: m.AskForWork) -> "m.WorkAnswer | asyncio.Future[m.WorkAnswer]":
         return answers.pop() if answers else m.WorkAnswer(work=m.NoWork(leave=True))
 
-    binding = contract.WORK.answered_by(handle)  # type: ignore[arg-type]  # one of either kind
+    binding = contract.WORK.answered_by(handle)
     async with serving(parties.orchestrator, binding), asyncio.TaskGroup() as group:
         first = group.create_task(parties.worker.ask(contract.WORK, ASK))
         await until(lambda: not answers)

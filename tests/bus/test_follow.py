@@ -1,5 +1,7 @@
 import asyncio
 from contextlib import aclosing
+from functools import partial
+from operator import eq
 
 import pytest
 
@@ -88,7 +90,7 @@ async def test_a_killed_server_makes_neither_gap_nor_repetition(own_server: Nats
             own_server.start()
             await until(lambda: orchestrator.connected)
             await journal.append(facts(*range(end - 20, end + 1)))
-            await until(lambda end=end: heard == [*range(5, end + 1)])
+            await until(partial(eq, heard, [*range(5, end + 1)]))
         reading.cancel()
 
 

@@ -1,6 +1,7 @@
 import asyncio
 import itertools
 import shutil
+from functools import partial
 
 import pytest
 
@@ -68,12 +69,16 @@ async def test_a_killed_server_loses_and_doubles_nothing(own_server: NatsServer)
         acknowledged: list[int] = []
         appending = group.create_task(_append_all(bus, 300, acknowledged))
         for kills in range(1, 4):
-            await until(lambda kills=kills: len(acknowledged) >= kills * 60)
+            await until(partial(_longer, acknowledged, kills * 60))
             own_server.kill()
             await until(lambda: not bus.connected)
             own_server.start()
         await appending
         assert await stored(NatsJournal(bus)) == [*range(1, 301)]
+
+
+def _longer(found: list[int], length: int) -> bool:
+    return len(found) >= length
 
 
 async def _append_all(bus: NatsBus, count: int, acknowledged: list[int]) -> None:

@@ -10,7 +10,7 @@ from relaymd.bus import messages as m
 from relaymd.bus.broker import Broker, Kind, Parcel
 from relaymd.bus.bus import BusError, NoAnswerError, NoResponderError
 from relaymd.bus.memory import MemoryBus
-from relaymd.core.ids import InstanceId, WorkerId
+from relaymd.core.ids import Epoch, InstanceId, JobId, WorkerId
 from tests.bus.actors import serving
 
 BEAT = m.Heartbeat(worker=WorkerId("w1"), instance=InstanceId("i1"))
@@ -89,8 +89,8 @@ def _ack(_: m.Heartbeat) -> m.HeartbeatAck:
 async def test_listeners_hear_their_share() -> None:
     broker = Broker()
     output = m.Output(
-        job=m.JobId("j1"),
-        epoch=m.Epoch(1),
+        job=JobId("j1"),
+        epoch=Epoch(1),
         stream=m.OutputStream.STDOUT,
         offset=0,
         text="x",

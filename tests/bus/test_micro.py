@@ -11,7 +11,7 @@ from relaymd.bus import messages as m
 from relaymd.bus.bus import NoResponderError, RefusedError
 from relaymd.bus.remote import NatsBus
 from relaymd.connection import Role
-from relaymd.core.ids import InstanceId, WorkerId
+from relaymd.core.ids import Epoch, InstanceId, JobId, WorkerId
 from tests.bus.actors import serving
 from tests.servers import NatsServer
 
@@ -30,7 +30,7 @@ async def ask(bus: NatsBus, subject: str) -> dict[str, object]:
 
 
 async def test_a_service_shows_itself_and_what_it_did(nats_server: NatsServer) -> None:
-    lease = m.HeldLease(job=m.JobId("j1"), epoch=m.Epoch(1))
+    lease = m.HeldLease(job=JobId("j1"), epoch=Epoch(1))
     refused = m.Heartbeat(worker=BEAT.worker, instance=BEAT.instance, leases=(lease,))
     async with (
         nats_server.connect(Role.WORKER) as worker,
