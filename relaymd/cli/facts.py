@@ -33,7 +33,7 @@ def decode(subject: str, body: bytes) -> Fact | None:
 
 def subject_of(job: JobId | None) -> str:
     """What to listen to for one job's facts, or for all."""
-    return contract.JOB_CHANGED.at(job=job, kind="*") if job else contract.EVENTS
+    return contract.JOB_CHANGED.at(job=job) if job else contract.EVENTS
 
 
 async def stored(journal: Journal, *, job: JobId | None, after: int, last: int) -> list[Fact]:
