@@ -1,17 +1,20 @@
 """A real nats-server for tests to use, and to hurt."""
 
+import os
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 
 from relaymd.bus.client import connect
 from relaymd.bus.remote import NatsBus
 from relaymd.bus.server import Settings, choose_port, environment, find_binary, find_configuration
 from relaymd.connection import Role, generate
+from relaymd.process import die_with_parent
 
 READY_WITHIN = 10.0
 
@@ -64,6 +67,7 @@ class NatsServer:
             [find_binary(), "-c", find_configuration() / "embedded.conf"],
             env=environment(self.settings, self.credentials, name="test", port=self.port),
             stderr=subprocess.DEVNULL,
+            preexec_fn=partial(die_with_parent, os.getpid(), signal.SIGKILL),
         )
         deadline = time.monotonic() + READY_WITHIN
         while not self._is_ready():

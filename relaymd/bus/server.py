@@ -126,6 +126,7 @@ class EmbeddedServer:
             try:
                 return await self._launch()
             except ServerFailedError:
+                await self.stop()
                 if self._settings.port or _free_port(self._settings.host, self.port):
                     raise
         raise ServerFailedError(f"others take every port before nats-server on {self.url} can")
