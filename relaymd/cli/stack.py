@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from relaymd.actors.providers.processes import local_workers
 from relaymd.bus import contract
 from relaymd.bus.bus import Bus, BusError, Journal
 from relaymd.bus.client import connect
@@ -28,7 +29,6 @@ from relaymd.cli.child import Child
 from relaymd.cli.draining import drain
 from relaymd.cli.failures import CommandError
 from relaymd.cli.listening import bind, url
-from relaymd.cli.local import local_workers
 from relaymd.config import Config, StorageConfig
 from relaymd.connection import (
     Connection,
@@ -72,11 +72,20 @@ class Running:
 class Stack:
     """How to run a stack on one state folder."""
 
-    def __init__(self, config: Config, environ: Mapping[str, str], tell: Tell) -> None:
+    def __init__(
+        self,
+        config: Config,
+        environ: Mapping[str, str],
+        tell: Tell,
+        *,
+        orchestrator: str = "relaymd.actors",
+    ) -> None:
+        """orchestrator: the module that is run as one."""
         self.state = Path(config.state_dir)
         self._config = config
         self._environ = {**environ, "RELAYMD_STATE_DIR": str(self.state), PARENT: str(os.getpid())}
         self._tell = tell
+        self._orchestrator = orchestrator
         self._children: list[Child] = []
         self._nats: EmbeddedServer | None = None
 
@@ -133,7 +142,7 @@ class Stack:
     @asynccontextmanager
     async def _kept_up(self, bridge: int) -> AsyncGenerator[None]:
         """Bridge and orchestrator; at the end the orchestrator goes first."""
-        names = {"bridge": ("relaymd.web", bridge), "orchestrator": ("relaymd.actors", None)}
+        names = {"bridge": ("relaymd.web", bridge), "orchestrator": (self._orchestrator, None)}
         async with asyncio.TaskGroup() as tasks:
             self._children = [self._child(name, module, fd) for name, (module, fd) in names.items()]
             running = [tasks.create_task(child.run()) for child in self._children]

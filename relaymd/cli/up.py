@@ -35,25 +35,31 @@ async def up(state: str | None, quiet: bool) -> None:
     """Run the whole stack here: server, orchestrator, bridge, local workers."""
     config = settings().config
     if state is not None:
-        config = msgspec.structs.replace(config, state_dir=absolute(state, Path.cwd(), Path.home()))
-    folder = Path(config.state_dir)
-    file = folder / "logs" / "up.log"
-    os.makedirs(file.parent, mode=0o700, exist_ok=True)
+        folder = absolute(state, Path.cwd(), Path.home())
+        config = msgspec.structs.replace(config, state_dir=folder)
+    stack = Stack(config, environment(), lambda text: click.echo(f"relaymd: {text}", err=True))
+    await locked(stack, config, quiet=quiet)
+
+
+async def locked(stack: Stack, config: Config, *, quiet: bool) -> None:
+    """Run the stack until a signal, alone on its folder. Raises CommandError, also in a group."""
+    file = stack.state / "logs" / "up.log"
+    for folder in (stack.state, file.parent):
+        os.makedirs(folder, mode=0o700, exist_ok=True)
     holder = Holder(pid=os.getpid(), host=socket.gethostname(), since=now())
     with (
-        hold(folder, holder),
+        hold(stack.state, holder),
         logs.into(file, "up", level=config.log_level, environ=os.environ),
     ):
-        await _serve(config, quiet=quiet)
+        await _serve(stack, quiet=quiet)
 
 
-async def _serve(config: Config, *, quiet: bool) -> None:
+async def _serve(stack: Stack, *, quiet: bool) -> None:
     stop, hurry = asyncio.Event(), asyncio.Event()
 
     def signalled(_: signal.Signals) -> None:
         (hurry if stop.is_set() else stop).set()
 
-    stack = Stack(config, environment(), lambda text: click.echo(f"relaymd: {text}", err=True))
     with signals(signalled):
         async with reaped(stack.children), stack.running() as running:
             async with asyncio.TaskGroup() as tasks:
