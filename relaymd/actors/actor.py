@@ -2,8 +2,11 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterable
+from contextlib import AsyncExitStack
 from typing import Any, ClassVar, NoReturn, TypeVar
 
+from relaymd.actors.bell import Bell
+from relaymd.actors.refusals import TELLABLE, refusing
 from relaymd.bus.bus import Bus
 from relaymd.bus.subjects import Binding
 
@@ -38,6 +41,10 @@ class Actor:
         """The subjects this actor serves, and with what."""
         return ()
 
+    def bells(self) -> Iterable[Bell]:
+        """What brings the next tick forward."""
+        return ()
+
     async def start(self) -> None:
         """Read back whatever the previous incarnation knew."""
 
@@ -45,26 +52,47 @@ class Actor:
         """Bring the world one step closer to what it should be."""
 
     def soon(self) -> None:
-        """Bring the next tick forward: it comes as soon as the inbox is empty."""
+        """Bring the next tick forward: it comes with the next turn of the loop."""
         self._hurry.set()
 
     def later(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Do something that awaits, beside the turns and within the actor's life.
 
-        Its exception ends the actor, unless somebody awaits the task and catches it.
+        What it raises ends the actor.
         """
         assert self._tasks is not None, "the actor does not run"
         return self._tasks.create_task(work)
 
+    def answer(self, work: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
+        """Work out an answer that takes awaiting. What the peer may be told, he is told."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        async def fulfil() -> None:
+            try:
+                found = await work
+            except TELLABLE as exc:
+                if not future.done():
+                    future.set_exception(exc)
+            else:
+                if not future.done():
+                    future.set_result(found)
+
+        self.later(fulfil())
+        return future
+
     async def run(self) -> NoReturn:
         """Live until cancelled, or until something raises."""
-        async with self.bus.serve(self.name, *self.bindings()) as inbox:
+        async with AsyncExitStack() as stack:
+            served = [_guarded(binding) for binding in self.bindings()]
+            inbox = await stack.enter_async_context(self.bus.serve(self.name, *served))
+            for bell in self.bells():
+                stack.enter_context(bell.calls(self.soon))
+            self._tasks = await stack.enter_async_context(asyncio.TaskGroup())
             await self.start()
-            async with asyncio.TaskGroup() as self._tasks:
-                self._tasks.create_task(self._tick_for_ever())
-                while True:
-                    delivery = await inbox.get()
-                    self._tasks.create_task(delivery.handle())
+            self._tasks.create_task(self._tick_for_ever())
+            while True:
+                delivery = await inbox.get()
+                self._tasks.create_task(delivery.handle())
         raise AssertionError("an actor's life does not end by itself")
 
     async def _tick_for_ever(self) -> NoReturn:
@@ -76,3 +104,7 @@ class Actor:
                     await self._hurry.wait()
             except TimeoutError:
                 pass
+
+
+def _guarded(binding: Binding) -> Binding:
+    return Binding(binding.subject, binding.listen, refusing(binding.handler))

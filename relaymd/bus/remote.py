@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
-from importlib import metadata
 from typing import TypeVar
 
 import structlog
@@ -21,6 +20,7 @@ from relaymd.bus.subjects import Binding, Event, Msg, Rep, Req, Request
 from relaymd.bus.tally import Tally
 from relaymd.bus.wire import Frame, Wire
 from relaymd.core.ids import UnixTime
+from relaymd.version import version
 
 T = TypeVar("T")
 
@@ -110,7 +110,7 @@ class NatsBus:
         service = micro.Service(
             name=name,
             id=secrets.token_hex(11),
-            version=_version(),
+            version=version(),
             started=UnixTime(self._clock()),
             endpoints=endpoints,
         )
@@ -152,10 +152,3 @@ def _put(queue: asyncio.Queue[T], item: T) -> None:
 async def _each(queue: asyncio.Queue[T]) -> AsyncIterator[T]:
     while True:
         yield await queue.get()
-
-
-def _version() -> str:
-    try:
-        return metadata.version("relaymd")
-    except metadata.PackageNotFoundError:  # run from a checkout that nobody installed
-        return "0.0.0"

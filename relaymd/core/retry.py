@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from relaymd.core.ids import UnixTime
-from relaymd.core.job import Failed, Interrupted, Job
+from relaymd.core.job import Failed, HandedOff, Interrupted, Job, has_advanced
 from relaymd.core.outcome import AttemptEnd, Outcome
 
 
@@ -32,6 +32,19 @@ BUDGETS: Mapping[Outcome, Budget] = {
     Outcome.BUNDLE_INVALID: Budget(attempts=1),
     Outcome.STORAGE_UNAVAILABLE: Budget(attempts=50, backoff=2.0),
 }
+
+
+def follow_handoff(
+    job: Job, reason: str, *, budgets: Mapping[Outcome, Budget] = BUDGETS
+) -> HandedOff | Failed:
+    """The event that a handoff causes: the end of the job where none of them brings it forward."""
+    assert job.lease is not None
+    if not has_advanced(job):
+        end = AttemptEnd(outcome=Outcome.INTERRUPTED, reason=reason)
+        following = follow(job, end, now=UnixTime(0.0), jitter=0.0, budgets=budgets)
+        if isinstance(following, Failed):
+            return following
+    return HandedOff(epoch=job.lease.epoch, reason=reason)
 
 
 def follow(

@@ -29,6 +29,10 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     leaving: bool = False
     """It was told to drain, or said that it does: it gets no more work."""
 
+    leaving_because: str = ""
+    former: tuple[InstanceId, ...] = ()
+    """Instances that this one replaced, newest last: none of them may come back."""
+
 
 def seats(worker: Worker) -> Iterator[Seat]:
     """The worker's slots, its GPUs dealt evenly among them."""

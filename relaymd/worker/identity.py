@@ -4,10 +4,10 @@ import os
 import re
 import socket
 from collections.abc import Mapping
-from importlib import metadata
 
 from relaymd.core.ids import TOKEN, AllocationId, InstanceId, UnixTime, WorkerId, token
 from relaymd.core.resources import ProviderKind
+from relaymd.version import version
 from relaymd.worker.tools import Identity
 
 NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?")
@@ -31,7 +31,7 @@ def identify(environ: Mapping[str, str], *, slots: int) -> Identity:
         host=socket.gethostname(),
         pid=os.getpid(),
         slots=slots,
-        version=metadata.version("relaymd"),
+        version=version(),
     )
 
 

@@ -1,0 +1,97 @@
+"""The slots that wait for work, each with the answer that is still owed to it."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from relaymd.actors.ledger import Ledger
+from relaymd.actors.presence import Presence
+from relaymd.bus.messages import NoWork, WorkAnswer
+from relaymd.core.ids import InstanceId, Monotonic, WorkerId
+from relaymd.core.job import Job
+from relaymd.core.resources import Seat
+
+
+@dataclass(frozen=True, eq=False)
+class Ask:
+    """One request for work."""
+
+    seat: Seat
+    instance: InstanceId
+    since: Monotonic
+    answer: asyncio.Future[WorkAnswer]
+    timer: asyncio.TimerHandle
+
+    def nothing(self, *, leave: bool = False) -> None:
+        self.reply(WorkAnswer(work=NoWork(leave=leave)))
+
+    def reply(self, answer: WorkAnswer) -> None:
+        self.timer.cancel()
+        if not self.answer.done():
+            self.answer.set_result(answer)
+
+    def refuse(self, error: BaseException) -> None:
+        self.timer.cancel()
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+class Asks:
+    """At most one a slot: a newer one takes the place of an older."""
+
+    def __init__(self, ledger: Ledger, presence: Presence) -> None:
+        self._ledger = ledger
+        self._presence = presence
+        self._open: dict[tuple[WorkerId, int], Ask] = {}
+
+    def __iter__(self) -> Iterator[Ask]:
+        return iter([*self._open.values()])
+
+    def clear(self) -> None:
+        """Forget them all; who asked will ask again."""
+        for ask in self:
+            self.remove(ask)
+            ask.nothing()
+
+    def put(self, seat: Seat, instance: InstanceId, wait: float) -> Ask:
+        """Note that a slot is idle, until it gets work or `wait` seconds are over."""
+        loop = asyncio.get_running_loop()
+        key = (seat.worker, seat.slot)
+        if (older := self._open.pop(key, None)) is not None:
+            older.nothing()
+        answer: asyncio.Future[WorkAnswer] = loop.create_future()
+        timer = loop.call_later(wait, self._end, key, answer)
+        ask = Ask(seat, instance, self._presence.clock(), answer, timer)
+        self._open[key] = ask
+        return ask
+
+    def take(self, seat: Seat) -> Ask:
+        return self._open.pop((seat.worker, seat.slot))
+
+    def remove(self, ask: Ask) -> None:
+        key = (ask.seat.worker, ask.seat.slot)
+        if self._open.get(key) is ask:
+            del self._open[key]
+
+    def idle(self) -> list[Seat]:
+        """Seats that may get a job: they asked, hold no lease, and their worker is there."""
+        return [
+            ask.seat
+            for ask in self._open.values()
+            if not self._presence.is_disconnected(ask.seat.worker)
+            and lease_of(self._ledger, ask.seat) is None
+        ]
+
+    def _end(self, key: tuple[WorkerId, int], answer: asyncio.Future[WorkAnswer]) -> None:
+        ask = self._open.get(key)
+        if ask is not None and ask.answer is answer:
+            del self._open[key]
+            ask.nothing()
+
+
+def lease_of(ledger: Ledger, seat: Seat) -> Job | None:
+    """The job whose live lease is this seat's."""
+    for job in ledger.held_by(seat.worker).values():
+        if job.lease is not None and job.lease.slot == seat.slot:
+            return job
+    return None

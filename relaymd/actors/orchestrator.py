@@ -1,0 +1,71 @@
+"""Puts the orchestrator together. The one place that knows every actor."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+from relaymd.actors.asks import Asks
+from relaymd.actors.desk import Desk
+from relaymd.actors.ledger import Ledger
+from relaymd.actors.outbox import Outbox
+from relaymd.actors.presence import Presence
+from relaymd.actors.providers.provider import Provider
+from relaymd.actors.provisioner import Provisioner
+from relaymd.actors.reaper import Reaper
+from relaymd.actors.registry import Hints, Registry
+from relaymd.actors.reports import Reports
+from relaymd.actors.scheduler import Scheduler
+from relaymd.actors.sightings import Sightings
+from relaymd.actors.supervisor import Supervisor
+from relaymd.actors.views import Views
+from relaymd.bus.bus import Bus, Journal
+from relaymd.bus.messages import ActorStatus
+from relaymd.core.reaping import LivenessPolicy
+from relaymd.core.restarts import RestartPolicy
+
+
+@dataclass(frozen=True)
+class World:
+    """What the actors live in; a simulation brings another."""
+
+    bus: Bus
+    journal: Journal
+    ledger: Ledger
+    presence: Presence
+    providers: Sequence[Provider]
+    rng: Random
+    policy: LivenessPolicy
+    restarts: RestartPolicy
+    hints: Hints | None = None
+
+
+def orchestrator(world: World) -> Supervisor:
+    """All actors under one supervisor. They share the ledger, and what only memory knows."""
+    bus, ledger, presence, policy = world.bus, world.ledger, world.presence, world.policy
+    jitter = world.rng.random
+    asks, sightings = Asks(ledger, presence), Sightings()
+    views = Views(ledger, presence, asks, policy)
+    started_at = ledger.wall()
+
+    def health() -> tuple[ActorStatus, ...]:
+        return supervisor.health()
+
+    supervisor = Supervisor(
+        {
+            "registry": lambda: Registry(
+                bus, ledger, presence, views, policy=policy, jitter=jitter, hints=world.hints
+            ),
+            "scheduler": lambda: Scheduler(bus, ledger, presence, asks, jitter=jitter),
+            "reports": lambda: Reports(bus, ledger, presence, jitter=jitter),
+            "desk": lambda: Desk(bus, ledger, views, started_at=started_at, health=health),
+            "reaper": lambda: Reaper(
+                bus, ledger, presence, sightings, policy=policy, jitter=jitter
+            ),
+            "provisioner": lambda: Provisioner(
+                bus, ledger, presence, sightings, world.providers, entropy=world.rng.randbytes
+            ),
+            "outbox": lambda: Outbox(bus, ledger, world.journal),
+        },
+        world.restarts,
+    )
+    return supervisor

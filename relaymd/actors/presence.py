@@ -1,0 +1,85 @@
+"""When each worker was last heard, and what it said of itself; in memory, for it is soon old."""
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from relaymd.bus.messages import HeldLease
+from relaymd.core.checkpoint import Progress
+from relaymd.core.ids import Epoch, JobId, Monotonic, WorkerId
+from relaymd.core.reaping import Evidence, Vital
+
+
+class Roll(msgspec.Struct, frozen=True):
+    """What a worker listed as held in its latest heartbeat."""
+
+    at: Monotonic
+    leases: frozenset[tuple[JobId, Epoch]]
+
+
+class Presence:
+    """clock: the running loop's time, so that a simulation can turn it."""
+
+    def __init__(self, clock: Callable[[], Monotonic]) -> None:
+        self.clock = clock
+        self._since = clock()
+        self._heard: dict[WorkerId, Monotonic] = {}
+        self._disconnected: dict[WorkerId, Monotonic] = {}
+        self._rolls: dict[WorkerId, Roll] = {}
+        self._progress: dict[JobId, tuple[Epoch, Progress]] = {}
+
+    def reset(self) -> None:
+        """Give every worker the benefit of the doubt: the silence was on our side."""
+        self._since = self.clock()
+        self._heard.clear()
+        self._disconnected.clear()
+
+    def hear(self, worker: WorkerId) -> None:
+        """It said something, whatever it was."""
+        self._heard[worker] = self.clock()
+        self._disconnected.pop(worker, None)
+
+    def disconnect(self, worker: WorkerId) -> None:
+        """Its connection closed, or nobody answers in its name: a reason to look."""
+        self._disconnected.setdefault(worker, self.clock())
+
+    def is_disconnected(self, worker: WorkerId) -> bool:
+        return worker in self._disconnected
+
+    def heard(self, worker: WorkerId) -> Monotonic:
+        return self._heard.get(worker, self._since)
+
+    def vital(self, worker: WorkerId, evidence: Evidence = Evidence.UNKNOWN) -> Vital:
+        return Vital(
+            worker=worker,
+            heard=self.heard(worker),
+            disconnected=self._disconnected.get(worker),
+            evidence=evidence,
+        )
+
+    def list(self, worker: WorkerId, leases: Iterable[HeldLease]) -> None:
+        held = frozenset((lease.job, lease.epoch) for lease in leases)
+        self._rolls[worker] = Roll(self.clock(), held)
+
+    def has_lost(self, worker: WorkerId, job: JobId, epoch: Epoch, *, since: Monotonic) -> bool:
+        """Whether a heartbeat after that time says that the lease is in nobody's hands."""
+        roll = self._rolls.get(worker)
+        return roll is not None and roll.at > since and (job, epoch) not in roll.leases
+
+    def note(self, job: JobId, epoch: Epoch, progress: Progress | None) -> None:
+        """None: nothing is known, which changes nothing."""
+        if progress is not None:
+            self._progress[job] = (epoch, progress)
+
+    def progress(self, job: JobId, epoch: Epoch) -> Progress | None:
+        """The latest of this very lease."""
+        noted = self._progress.get(job)
+        return noted[1] if noted and noted[0] == epoch else None
+
+    def forget(self, worker: WorkerId) -> None:
+        for kept in (self._heard, self._disconnected, self._rolls):
+            kept.pop(worker, None)
+
+    def retain(self, jobs: Iterable[JobId]) -> None:
+        """Drop the progress of all other jobs: their leases are over."""
+        self._progress = {id: self._progress[id] for id in jobs if id in self._progress}

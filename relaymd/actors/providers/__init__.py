@@ -1,0 +1,1 @@
+"""Where workers come from: one module a provider, all behind one protocol."""

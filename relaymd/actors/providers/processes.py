@@ -1,0 +1,84 @@
+"""Local workers as processes: started so that they outlive us, and found again by anybody.
+
+    {state}/allocations/{allocation}/pid           written by the process itself, before it is one
+    {state}/allocations/{allocation}/worker.log    its output
+
+A process is ours if its environment names the allocation: a number alone may be anybody's by now.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from relaymd.core.ids import AllocationId
+from relaymd.process import is_zombie
+
+ALLOCATION = "RELAYMD_WORKER_ALLOCATION"
+
+RECORD = 'echo $$ > "$1.new" && mv "$1.new" "$1" && shift && exec "$@"'
+"""Leaves the process id before it becomes the worker: whoever dies in between, it can be found."""
+
+
+def home(state: Path, id: AllocationId) -> Path:
+    return state / "allocations" / id
+
+
+def start(
+    state: Path, id: AllocationId, command: Sequence[str], environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start a worker in a session of its own. Raises OSError."""
+    folder = home(state, id)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "worker.log").open("ab") as log:
+        return subprocess.Popen(
+            ["/bin/sh", "-c", RECORD, "relaymd-worker", str(folder / "pid"), *command],
+            env={**environment, ALLOCATION: id},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def find(state: Path, id: AllocationId) -> int | None:
+    """The live process of an allocation."""
+    try:
+        pid = int((home(state, id) / "pid").read_text())
+        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except (OSError, ValueError):
+        return None
+    return pid if f"{ALLOCATION}={id}".encode() in environment and not is_zombie(pid) else None
+
+
+def is_recorded(state: Path, id: AllocationId) -> bool:
+    """Whether a process was ever started for it."""
+    return (home(state, id) / "pid").exists()
+
+
+def local_workers(state: Path) -> list[int]:
+    """The process ids of all local workers of a state folder that live."""
+    try:
+        names = sorted(folder.name for folder in (state / "allocations").iterdir())
+    except FileNotFoundError:
+        return []
+    found = (find(state, AllocationId(name)) for name in names)
+    return [pid for pid in found if pid is not None]
+
+
+def terminate(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+
+
+def last_words(state: Path, id: AllocationId) -> str:
+    """The last line of a worker's log, for whoever wonders why it ended."""
+    try:
+        with (home(state, id) / "worker.log").open("rb") as log:
+            log.seek(max(os.fstat(log.fileno()).st_size - 2048, 0))
+            lines = log.read().decode(errors="replace").split("\n")
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")[:300]

@@ -1,0 +1,103 @@
+"""Turns silence into requeues: finds workers that are dead and leases that nobody holds."""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import structlog
+
+from relaymd.actors import pushes
+from relaymd.actors.actor import Actor
+from relaymd.actors.endings import interrupt
+from relaymd.actors.ledger import Ledger
+from relaymd.actors.presence import Presence
+from relaymd.actors.sightings import Sightings
+from relaymd.bus import contract
+from relaymd.bus.bus import Bus, BusError, NoResponderError
+from relaymd.bus.messages import Ping, Standing
+from relaymd.core.ids import WorkerId
+from relaymd.core.reaping import Forget, LivenessPolicy, Probe, Revoke, reap
+from relaymd.core.worker import WorkerLost
+
+log = structlog.get_logger(__name__)
+
+
+class Reaper(Actor):
+    """Each sweep judges the whole state as it is in that very turn, and acts in the same turn.
+
+    A sweep that died half-way is completed by the next: leases are ended before their worker
+    is forgotten.
+    """
+
+    name: ClassVar[str] = "reaper"
+    every: ClassVar[float] = 0.5
+
+    def __init__(
+        self,
+        bus: Bus,
+        ledger: Ledger,
+        presence: Presence,
+        sightings: Sightings,
+        *,
+        policy: LivenessPolicy,
+        jitter: Callable[[], float],
+    ) -> None:
+        super().__init__(bus)
+        self._ledger = ledger
+        self._presence = presence
+        self._sightings = sightings
+        self._policy = policy
+        self._jitter = jitter
+        self._probing: set[WorkerId] = set()
+
+    async def tick(self) -> None:
+        if self._ledger.broken:
+            return
+        commands = reap(
+            [
+                self._presence.vital(worker.id, self._sightings.of(worker.allocation))
+                for worker in self._ledger.workers.values()
+            ],
+            [*self._ledger.leased()],
+            now=self._presence.clock(),
+            wall=self._ledger.wall(),
+            policy=self._policy,
+        )
+        for command in commands:
+            match command:
+                case Probe(worker=worker):
+                    self._begin_probe(worker)
+                case Revoke():
+                    self._revoke(command)
+                case Forget(worker=worker, reason=reason):
+                    self._ledger.forget(worker, WorkerLost(reason=reason))
+                    self._presence.forget(worker)
+                    log.warning("worker.lost", worker=worker, reason=reason)
+        self._presence.retain(job.id for job in self._ledger.leased())
+
+    def _revoke(self, command: Revoke) -> None:
+        job = self._ledger.jobs[command.job]
+        assert job.lease is not None
+        interrupt(self._ledger, job, command.reason, jitter=self._jitter, charged=command.charged)
+        # Whoever still believes in the lease had better hear of it before it asks.
+        self.later(pushes.stop(self.bus, job.id, job.lease, Standing.SUPERSEDED))
+        log.warning("lease.revoked", job=job.id, epoch=command.epoch, reason=command.reason)
+
+    def _begin_probe(self, worker: WorkerId) -> None:
+        if worker not in self._probing:
+            self._probing.add(worker)
+            self.later(self._probe(worker))
+
+    async def _probe(self, worker: WorkerId) -> None:
+        """Ask a silent worker. An answer is a word like any other; none is no verdict."""
+        try:
+            pong = await self.bus.ask(contract.PING, Ping(worker=worker))
+        except NoResponderError:
+            self._presence.disconnect(worker)
+        except BusError:
+            log.info("worker.silent", worker=worker)
+        else:
+            known = self._ledger.workers.get(worker)
+            if known is not None and known.instance == pong.instance:
+                self._presence.hear(worker)
+        finally:
+            self._probing.discard(worker)

@@ -1,0 +1,212 @@
+"""Knows the workers: who they are, and when each was last heard."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import ClassVar, TypeAlias
+
+import msgspec
+import structlog
+
+from relaymd.actors import pushes
+from relaymd.actors.actor import Actor
+from relaymd.actors.endings import interrupt
+from relaymd.actors.ledger import Ledger
+from relaymd.actors.presence import Presence
+from relaymd.actors.views import Views
+from relaymd.bus import contract
+from relaymd.bus import messages as m
+from relaymd.bus.bus import Bus, RefusedError
+from relaymd.bus.subjects import Binding
+from relaymd.core.ids import TOKEN, InstanceId, UnixTime, WorkerId
+from relaymd.core.job import JobState
+from relaymd.core.reaping import LivenessPolicy
+from relaymd.core.worker import Worker, WorkerDraining, WorkerLeft, WorkerLost, WorkerRegistered
+
+log = structlog.get_logger(__name__)
+
+FORMER = 8
+"""Replaced instances that are remembered."""
+
+MOST_SLOTS = 64
+
+Hints: TypeAlias = Callable[[], AsyncIterator[WorkerId]]
+"""Gives the workers whose connection closed, as the bus tells of it."""
+
+
+class Registry(Actor):
+    name: ClassVar[str] = "registry"
+
+    def __init__(
+        self,
+        bus: Bus,
+        ledger: Ledger,
+        presence: Presence,
+        views: Views,
+        *,
+        policy: LivenessPolicy,
+        jitter: Callable[[], float],
+        hints: Hints | None = None,
+    ) -> None:
+        super().__init__(bus)
+        self._ledger = ledger
+        self._presence = presence
+        self._views = views
+        self._policy = policy
+        self._jitter = jitter
+        self._hints = hints
+
+    def bindings(self) -> Iterable[Binding]:
+        yield contract.REGISTER.answered_by(self.register)
+        yield contract.HEARTBEAT.answered_by(self.heartbeat)
+        yield contract.WORKER_DRAINS.answered_by(self.drains)
+        yield contract.LEAVE.answered_by(self.leave)
+        yield contract.WORKERS.answered_by(self.workers)
+        yield contract.DRAIN_WORKER.answered_by(self.drain)
+
+    async def start(self) -> None:
+        if self._hints is not None:
+            self.later(self._heed(self._hints()))
+
+    def register(self, message: m.Register) -> asyncio.Future[m.Registered]:
+        if message.protocol != m.PROTOCOL:
+            text = (
+                f"worker {message.worker} speaks protocol {message.protocol}, "
+                f"the orchestrator speaks {m.PROTOCOL}"
+            )
+            raise RefusedError.because(m.RefusalCode.INCOMPATIBLE, text)
+        if (problem := _problem(message)) is not None:
+            raise RefusedError.because(m.RefusalCode.INVALID, problem)
+        known = self._ledger.workers.get(message.worker)
+        if known is None or known.instance != message.instance:
+            self._welcome(message, known)
+        self._presence.hear(message.worker)
+        answer = m.Registered(
+            heartbeat_every=self._policy.heartbeat_every, time_to_live=self._policy.time_to_live
+        )
+        return self._ledger.settled(answer)
+
+    def heartbeat(self, message: m.Heartbeat) -> m.HeartbeatAck:
+        worker = self._ledger.workers.get(message.worker)
+        if worker is None or worker.instance != message.instance:
+            return m.HeartbeatAck(known=self._ledger.broken != "")
+        self._presence.hear(worker.id)
+        self._presence.list(worker.id, message.leases)
+        superseded = [held.job for held in message.leases if not self._stands(worker, held)]
+        live = self._ledger.held_by(worker.id)
+        return m.HeartbeatAck(
+            # What the disk has not taken yet may still be taken back.
+            superseded=() if self._ledger.broken else tuple(superseded),
+            cancelled=tuple(
+                held.job
+                for held in message.leases
+                if held.job not in superseded and live[held.job].state is JobState.CANCELLING
+            ),
+            drain=(worker.leaving_because or "it is leaving") if worker.leaving else None,
+        )
+
+    def drains(self, message: m.WorkerDrains) -> asyncio.Future[m.Done]:
+        worker = self._ledger.workers.get(message.worker)
+        if worker is not None and worker.instance == message.instance:
+            self._presence.hear(worker.id)
+            self._retire(worker, message.reason)
+        return self._ledger.settled(m.Done())
+
+    def leave(self, message: m.Leave) -> asyncio.Future[m.Done]:
+        worker = self._ledger.workers.get(message.worker)
+        if worker is not None and worker.instance == message.instance:
+            self._end_leases(worker, f"worker {worker.id} left: {message.reason}")
+            self._ledger.forget(worker.id, WorkerLeft(reason=message.reason))
+            self._presence.forget(worker.id)
+            log.info("worker.left", worker=worker.id, reason=message.reason)
+        return self._ledger.settled(m.Done())
+
+    def workers(self, message: m.ListWorkers) -> m.WorkerList:
+        return m.WorkerList(workers=self._views.workers())
+
+    def drain(self, message: m.DrainWorker) -> asyncio.Future[m.Done]:
+        worker = self._ledger.workers.get(message.worker)
+        if worker is None:
+            text = f"there is no worker {message.worker}"
+            raise RefusedError.because(m.RefusalCode.UNKNOWN_WORKER, text)
+        reason = f"drained by {message.by}" if message.by else "drained by an operator"
+        return self.answer(self._drain(worker, reason))
+
+    async def _drain(self, worker: Worker, reason: str) -> m.Done:
+        self._retire(worker, reason)
+        await self._ledger.settled(None)
+        self.later(pushes.drain(self.bus, worker.id, reason))
+        return m.Done()
+
+    def _retire(self, worker: Worker, reason: str) -> None:
+        if not worker.leaving:
+            leaving = msgspec.structs.replace(worker, leaving=True, leaving_because=reason)
+            self._ledger.put_worker(leaving, WorkerDraining(reason=reason))
+
+    def _welcome(self, message: m.Register, known: Worker | None) -> None:
+        """Take in a process that is not registered, and dismiss whom it replaces."""
+        former: list[InstanceId] = []
+        rival = self._ledger.worker_of(message.allocation) if message.allocation else None
+        for old in (known, rival if rival is not known else None):
+            if old is None:
+                continue
+            if message.instance in old.former:
+                text = f"worker {message.worker} was started anew; this process must end"
+                raise RefusedError.because(m.RefusalCode.INVALID, text)
+            former += [*old.former, old.instance]
+        for old in (known, rival):
+            if old is not None and old.id in self._ledger.workers:
+                self._dismiss(old)
+        worker = _worker(message, self._ledger.wall(), tuple(former[-FORMER:]))
+        event = WorkerRegistered(
+            host=worker.host, cluster=worker.cluster, gpus=len(worker.gpus), slots=worker.slots
+        )
+        self._ledger.put_worker(worker, event)
+        log.info("worker.registered", worker=worker.id, host=worker.host, slots=worker.slots)
+
+    def _dismiss(self, worker: Worker) -> None:
+        reason = f"worker {worker.id} was started anew"
+        self._end_leases(worker, reason)
+        self._ledger.forget(worker.id, WorkerLost(reason=reason))
+        self._presence.forget(worker.id)
+
+    def _end_leases(self, worker: Worker, reason: str) -> None:
+        for job in [*self._ledger.held_by(worker.id).values()]:
+            interrupt(self._ledger, job, reason, jitter=self._jitter)
+
+    def _stands(self, worker: Worker, held: m.HeldLease) -> bool:
+        job = self._ledger.held_by(worker.id).get(held.job)
+        if job is None or job.lease is None or job.lease.epoch != held.epoch:
+            return False
+        self._presence.note(job.id, held.epoch, held.progress)
+        return True
+
+    async def _heed(self, hints: AsyncIterator[WorkerId]) -> None:
+        async for id in hints:
+            if id in self._ledger.workers:
+                log.info("worker.disconnected", worker=id)
+                self._presence.disconnect(id)
+        raise RuntimeError("the hints about closed connections ended")
+
+
+def _worker(message: m.Register, now: UnixTime, former: tuple[InstanceId, ...]) -> Worker:
+    said = {
+        field: getattr(message, field)
+        for field in Worker.__struct_fields__
+        if field in m.Register.__struct_fields__
+    }
+    return Worker(id=message.worker, registered_at=now, former=former, **said)
+
+
+def _problem(message: m.Register) -> str | None:
+    """Why a registration cannot be taken, in one sentence."""
+    for id in (message.worker, message.instance, message.allocation or "none"):
+        if not TOKEN.fullmatch(id):
+            return f"{id[:80]!r} is not an identifier"
+    if not 1 <= message.slots <= MOST_SLOTS:
+        return f"a worker has 1 to {MOST_SLOTS} slots, not {message.slots}"
+    if any(not 0 <= gpu.vram_gb < math.inf for gpu in message.gpus):
+        return "the memory of a GPU cannot be negative or infinite"
+    if len(msgspec.json.encode(message)) > 65_536:
+        return "the registration is longer than 64 KiB"
+    return None

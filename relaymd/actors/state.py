@@ -1,0 +1,88 @@
+"""The orchestrator's state in memory, indexed so that no question takes longer with more jobs."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from relaymd.actors.disk import Snapshot
+from relaymd.core.backlog import Backlog
+from relaymd.core.ids import AllocationId, JobId, WorkerId
+from relaymd.core.job import Job, JobState
+from relaymd.core.provisioning import Allocation, AllocationState
+from relaymd.core.worker import Worker
+
+_NONE: Mapping[JobId, Job] = {}
+
+
+class State:
+    """Jobs that are not final, workers, allocations. Only the ledger changes it."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.jobs: dict[JobId, Job] = {}
+        self.backlog = Backlog()
+        self.counts: Counter[JobState] = Counter()
+        self.workers: dict[WorkerId, Worker] = {}
+        self.allocations: dict[AllocationId, Allocation] = {}
+        self.seq = snapshot.seq
+        self.published = snapshot.published
+        self._held: dict[WorkerId, dict[JobId, Job]] = {}
+        self._by_allocation: dict[AllocationId, WorkerId] = {}
+        for job in snapshot.jobs:
+            self.put(job, known=None)
+        self.counts = Counter(snapshot.counts)
+        for worker in snapshot.workers:
+            self.put_worker(worker)
+        for allocation in snapshot.allocations:
+            self.put_allocation(allocation)
+
+    def put(self, job: Job, *, known: Job | None) -> None:
+        """Take note of the job as it is now. known: as it was, None if it is new."""
+        if known is not None:
+            self.counts[known.state] -= 1
+            self._release(known)
+        self.counts[job.state] += 1
+        self.jobs[job.id] = job
+        self.backlog.put(job)
+        if job.lease is not None:
+            self._held.setdefault(job.lease.worker, {})[job.id] = job
+
+    def evict(self, job: Job) -> None:
+        """Let go of a final job, which is on disk, unless it has changed since."""
+        if self.jobs.get(job.id) is job:
+            del self.jobs[job.id]
+
+    def held_by(self, worker: WorkerId) -> Mapping[JobId, Job]:
+        """The jobs whose live lease is this worker's."""
+        return self._held.get(worker, _NONE)
+
+    def leased(self) -> Iterator[Job]:
+        for jobs in self._held.values():
+            yield from jobs.values()
+
+    def put_worker(self, worker: Worker) -> None:
+        self.drop_worker(worker.id)
+        self.workers[worker.id] = worker
+        if worker.allocation is not None:
+            self._by_allocation[worker.allocation] = worker.id
+
+    def drop_worker(self, id: WorkerId) -> None:
+        worker = self.workers.pop(id, None)
+        if worker and worker.allocation and self._by_allocation.get(worker.allocation) == id:
+            del self._by_allocation[worker.allocation]
+
+    def worker_of(self, allocation: AllocationId) -> Worker | None:
+        id = self._by_allocation.get(allocation)
+        return self.workers[id] if id is not None else None
+
+    def put_allocation(self, allocation: Allocation) -> None:
+        if allocation.state is AllocationState.ENDED:
+            self.allocations.pop(allocation.id, None)
+        else:
+            self.allocations[allocation.id] = allocation
+
+    def _release(self, job: Job) -> None:
+        if job.lease is None:
+            return
+        held = self._held.get(job.lease.worker, {})
+        held.pop(job.id, None)
+        if not held:
+            self._held.pop(job.lease.worker, None)

@@ -1,0 +1,90 @@
+"""What people are shown of jobs and workers: the ledger's facts and what only memory knows."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from relaymd.actors.asks import Asks
+from relaymd.actors.ledger import Ledger
+from relaymd.actors.presence import Presence
+from relaymd.bus.messages import JobChanged, JobDetails, JobView, WorkerView
+from relaymd.core.checkpoint import Progress
+from relaymd.core.job import Job, JobState
+from relaymd.core.reaping import LivenessPolicy, judge
+from relaymd.core.resources import Requirements
+from relaymd.core.scheduling import explain
+from relaymd.core.segments import segments
+from relaymd.core.worker import Worker, seats
+
+_decode = msgspec.json.Decoder(JobChanged).decode
+
+
+class Views:
+    def __init__(
+        self, ledger: Ledger, presence: Presence, asks: Asks, policy: LivenessPolicy
+    ) -> None:
+        self._ledger = ledger
+        self._presence = presence
+        self._asks = asks
+        self._policy = policy
+
+    def of(self, job: Job) -> JobView:
+        return self._view(job, self._reasons())
+
+    def of_many(self, jobs: Iterable[Job]) -> tuple[JobView, ...]:
+        why = self._reasons()
+        return tuple(self._view(job, why) for job in jobs)
+
+    def details(self, job: Job, latest: Sequence[bytes], milestones: Sequence[bytes]) -> JobDetails:
+        """latest, milestones: events as the ledger keeps them."""
+        path = [_decode(body) for body in milestones]
+        return JobDetails(
+            view=self.of(job),
+            segments=tuple(segments((fact.at, fact.event) for fact in path)),
+            history=tuple(_decode(body) for body in latest),
+        )
+
+    def workers(self) -> tuple[WorkerView, ...]:
+        return tuple(self._worker(worker) for worker in self._ledger.workers.values())
+
+    def _view(self, job: Job, why: Callable[[Requirements], str]) -> JobView:
+        return JobView(job=job, progress=self._progress(job), why_waiting=self._waiting(job, why))
+
+    def _progress(self, job: Job) -> Progress | None:
+        noted = self._presence.progress(job.id, job.epoch) if job.lease else None
+        if noted is None and job.checkpoints:
+            return job.checkpoints[-1].progress
+        return noted
+
+    def _waiting(self, job: Job, why: Callable[[Requirements], str]) -> str | None:
+        if job.state is not JobState.QUEUED:
+            return None
+        left = job.not_before - self._ledger.wall()
+        if left > 0:
+            cause = f" after: {job.end.reason}" if job.end else ""
+            return f"it is tried again in {left:.0f} s{cause}"
+        return why(job.requirements)
+
+    def _reasons(self) -> Callable[[Requirements], str]:
+        """Explains each class once, for a page may show a thousand jobs of the same."""
+        known: dict[Requirements, str] = {}
+        workers = self._ledger.workers.values()
+        all_seats = [seat for worker in workers if not worker.leaving for seat in seats(worker)]
+        idle = self._asks.idle()
+
+        def why(need: Requirements) -> str:
+            if need not in known:
+                known[need] = explain(need, all_seats, idle)
+            return known[need]
+
+        return why
+
+    def _worker(self, worker: Worker) -> WorkerView:
+        now = self._presence.clock()
+        verdict, _ = judge(self._presence.vital(worker.id), now=now, policy=self._policy)
+        return WorkerView(
+            worker=worker,
+            jobs=tuple(self._ledger.held_by(worker.id)),
+            verdict=str(verdict),
+            silent_for=round(now - self._presence.heard(worker.id), 3),
+        )
