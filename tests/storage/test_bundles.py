@@ -181,8 +181,12 @@ def test_a_file_that_cannot_be_read_is_refused(source: Path, tmp_path: Path) -> 
     assert (done.stdout, done.stderr) == ("run.sh cannot be read: Permission denied\n", "")
 
 
-def test_a_file_that_changes_while_it_is_packed_is_refused(source: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["input/already-packed", "run.sh", "appears"])
+def test_a_file_that_changes_while_it_is_packed_is_refused(
+    name: str, source: Path, tmp_path: Path
+) -> None:
     """A pipe as the target holds the packing in the middle, where the file is changed."""
+    (source / "input/already-packed").write_bytes(b"before")
     (source / "input/large").write_bytes(os.urandom(4 << 20))
     os.mkfifo(tmp_path / "target")
     script = (
@@ -194,11 +198,14 @@ def test_a_file_that_changes_while_it_is_packed_is_refused(source: Path, tmp_pat
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as packing:
         with open(tmp_path / "target", "rb") as reader:
             reader.read(1000)
-            (source / "run.sh").write_text("#!/bin/sh\necho changed\n")
+            (source / name).write_bytes(b"behind")
             while reader.read(1 << 20):
                 pass
-        said = packing.communicate()[0]
-    assert said == "run.sh changed while the folder was packed; try again\n"
+        try:
+            said = packing.communicate(timeout=20)[0]
+        finally:
+            packing.kill()  # who does not notice goes on to read the archive from the pipe
+    assert said == f"{name} changed while the folder was packed; try again\n"
 
 
 def test_more_than_a_worker_would_unpack_is_refused_before_it_is_uploaded(
