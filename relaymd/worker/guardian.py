@@ -1,13 +1,15 @@
 """Parent of one engine: outlives nobody, and lets no process of the engine outlive the worker.
 
-A script of its own that imports nothing of RelayMD, so that it starts in milliseconds:
+A script of its own that imports nothing of RelayMD, so that it is small and starts quickly:
 
-    python -I -S guardian.py CONTROL STATUS STDOUT STDERR WORD...
+    python -I -S guardian.py CONTROL STATUS
 
-CONTROL is a pipe whose other end only the worker has. A byte `T` sends SIGTERM to the engine's
-process group, `K` kills everything, and its end (the worker is gone, also by SIGKILL) kills
-everything as well. STATUS takes a line when the engine has started, `pid 7`, or could not be,
-`error why`, and one when all of it has ended: `code 0`, negative for a signal.
+CONTROL is a pipe whose other end only the worker has. Its first line is the engine's command,
+as JSON with `argv`, `folder`, `environment`, `stdout`, `stderr`. After it a byte `T` sends
+SIGTERM to the engine's process group, `K` kills everything, and the pipe's end (the worker is
+gone, also by SIGKILL) kills everything as well. STATUS takes a line when the engine has started,
+`pid 7`, or could not be, `error why`, and one when all of it has ended: `code 0`, negative for a
+signal.
 
 Every descendant is reached: orphans become the guardian's children (it is a subreaper), whatever
 session they made for themselves. Signals that SLURM sends to each process of a step are ignored
@@ -15,11 +17,13 @@ here: the worker alone decides what they mean.
 """
 
 import ctypes
+import json
 import os
 import select
 import signal
 import sys
 import time
+from typing import Any
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -30,7 +34,7 @@ SWEEP_SECONDS = 10.0
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def main(control: int, status: int, stdout: str, stderr: str, words: list[str]) -> int:
+def main(control: int, status: int) -> int:
     LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
@@ -38,7 +42,10 @@ def main(control: int, status: int, stdout: str, stderr: str, words: list[str]) 
     os.set_blocking(waker, False)
     signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
     signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
-    pid, error = spawn(stdout, stderr, words)
+    command = read_line(control)
+    if not command:
+        return 0  # the worker had no use for it
+    pid, error = spawn(json.loads(command))
     if error:
         tell(status, f"error {error}")
         return 0
@@ -49,16 +56,27 @@ def main(control: int, status: int, stdout: str, stderr: str, words: list[str]) 
     return 0
 
 
-def spawn(stdout: str, stderr: str, words: list[str]) -> tuple[int, str]:
+def read_line(control: int) -> bytes:
+    """The pipe's first line; empty if it ends before that."""
+    line = b""
+    while not line.endswith(b"\n"):
+        piece = os.read(control, 65536)
+        if not piece:
+            return b""
+        line += piece
+    return line
+
+
+def spawn(command: dict[str, Any]) -> tuple[int, str]:
     """Start the engine in a session of its own; an error is a sentence."""
     failed, report = os.pipe()  # both close on exec: an empty answer is a good one
     guardian = os.getpid()
     pid = os.fork()
     if pid == 0:
         try:
-            become(guardian, stdout, stderr, words)
-        except OSError as exc:
-            os.write(report, f"{exc.strerror}: {exc.filename or words[0]}".encode())
+            become(guardian, command)
+        except (OSError, ValueError) as exc:
+            os.write(report, describe(exc, command).encode(errors="replace"))
         os._exit(127)
     os.close(report)
     with os.fdopen(failed, "rb") as answer:
@@ -68,19 +86,26 @@ def spawn(stdout: str, stderr: str, words: list[str]) -> tuple[int, str]:
     return pid, error
 
 
-def become(guardian: int, stdout: str, stderr: str, words: list[str]) -> None:
+def describe(exc: Exception, command: dict[str, Any]) -> str:
+    if isinstance(exc, OSError):
+        return f"{exc.strerror}: {exc.filename or command['argv'][0]}"
+    return f"it cannot be executed: {exc}"
+
+
+def become(guardian: int, command: dict[str, Any]) -> None:
     """In the child: turn into the engine."""
     os.setsid()
     LIBC.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     if os.getppid() != guardian:
         os._exit(127)
     signal.set_wakeup_fd(-1)
-    for caught in (*IGNORED, signal.SIGCHLD, signal.SIGPIPE):
-        signal.signal(caught, signal.SIG_DFL)
+    for number in (*IGNORED, signal.SIGCHLD, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_DFL)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    for number, path in ((1, stdout), (2, stderr)):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), number)
-    os.execvp(words[0], words)
+    for stream, name in ((1, "stdout"), (2, "stderr")):
+        os.dup2(os.open(command[name], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), stream)
+    os.chdir(command["folder"])
+    os.execvpe(command["argv"][0], command["argv"], command["environment"])
 
 
 def attend(engine: int, control: int, wake: int) -> int:
@@ -152,7 +177,7 @@ def children(pid: int) -> list[int]:
 
 
 def kill(pid: int) -> None:
-    try:  # noqa: SIM105 - contextlib would double what this script takes to start
+    try:  # noqa: SIM105 - as short as it can be
         os.kill(pid, signal.SIGKILL)
     except OSError:
         pass  # it ended while we looked, or became another user's by setuid
@@ -160,14 +185,14 @@ def kill(pid: int) -> None:
 
 def kill_group(leader: int, number: signal.Signals) -> None:
     """Signal the engine's group. Its leader is not reaped yet, so the number is still its."""
-    try:  # noqa: SIM105 - contextlib would double what this script takes to start
+    try:  # noqa: SIM105 - as short as it can be
         os.killpg(leader, number)
     except OSError:
         pass  # it has ended
 
 
 def tell(status: int, line: str) -> None:
-    try:  # noqa: SIM105 - contextlib would double what this script takes to start
+    try:  # noqa: SIM105 - as short as it can be
         os.write(status, " ".join(line.split()).encode() + b"\n")
     except OSError:
         pass  # the worker is gone
@@ -177,4 +202,4 @@ if __name__ == "__main__":
     _control, _status = int(sys.argv[1]), int(sys.argv[2])
     for _number in (_control, _status):
         os.set_inheritable(_number, False)
-    os._exit(main(_control, _status, sys.argv[3], sys.argv[4], sys.argv[5:]))
+    os._exit(main(_control, _status))

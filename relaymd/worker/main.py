@@ -29,7 +29,7 @@ from relaymd.settings import InvalidConfigError
 from relaymd.storage.open import open_store
 from relaymd.storage.store import StorageError
 from relaymd.worker import home
-from relaymd.worker.engine import guarded
+from relaymd.worker.guardians import guardians
 from relaymd.worker.home import HomeTakenError
 from relaymd.worker.identity import InvalidIdentityError, identify
 from relaymd.worker.session import UnwantedError
@@ -134,13 +134,14 @@ async def tools(config: Config, environ: Mapping[str, str], me: Identity) -> Asy
                 user=access.user,
                 patience=patience,
             ) as bus,
+            guardians() as engines,
         ):
             yield Tools(
                 me=me,
                 bus=bus,
                 store=store,
                 folder=folder,
-                launch=guarded,
+                launch=engines.launch,
                 offload=asyncio.to_thread,
                 wall=lambda: UnixTime(time.time()),
                 rng=random.Random(),

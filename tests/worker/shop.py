@@ -21,7 +21,8 @@ from relaymd.storage.bundles import pack
 from relaymd.storage.folder import FolderStore
 from relaymd.storage.restore import fetch_checkpoint
 from relaymd.storage.store import Store
-from relaymd.worker.engine import Launch, guarded
+from relaymd.worker.engine import Launch
+from relaymd.worker.guardians import Guardians, guardians
 from relaymd.worker.tools import Identity, Pace, Tools
 from relaymd.worker.worker import Worker
 from tests.worker.desk import Desk
@@ -52,9 +53,10 @@ WATCHED = {"checkpoint_watch_paths": ["state.json", "ledger.txt"], "progress_fil
 class Shop:
     """One desk, one store, and as many workers as a test starts."""
 
-    def __init__(self, root: Path, bus: Bus) -> None:
+    def __init__(self, root: Path, bus: Bus, engines: Guardians) -> None:
         self.root = root
         self.bus = bus
+        self._engines = engines
         self.desk = Desk(self.bus)
         folder.create(root / "store")
         self.store: Store = FolderStore(root / "store", asyncio.to_thread)
@@ -67,7 +69,7 @@ class Shop:
         *,
         pace: Pace = QUICK,
         store: Store | None = None,
-        launch: Launch = guarded,
+        launch: Launch | None = None,
         environment: Mapping[str, str] | None = None,
         **identity: Any,
     ) -> Tools:
@@ -79,7 +81,7 @@ class Shop:
             bus=self.bus,
             store=store or self.store,
             folder=home,
-            launch=launch,
+            launch=launch or self._engines.launch,
             offload=asyncio.to_thread,
             wall=lambda: self.wall,
             rng=Random(7),
@@ -153,6 +155,7 @@ class Running:
 @asynccontextmanager
 async def opened(root: Path, bus: Bus | None = None) -> AsyncGenerator[Shop]:
     """bus: of the orchestrator; None: one in memory, for workers too."""
-    shop = Shop(root, bus or MemoryBus())
-    async with shop.desk.open():
-        yield shop
+    async with guardians() as engines:
+        shop = Shop(root, bus or MemoryBus(), engines)
+        async with shop.desk.open():
+            yield shop

@@ -4,11 +4,14 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from relaymd.worker.engine import Command, GuardedEngine, LaunchError, guarded
+from relaymd.worker.engine import Command, Engine, LaunchError
+from relaymd.worker.guardians import GuardedEngine, Guardians, guardians
 from tests.worker.processes import is_alive, number_in, until
 
 GRANDCHILD = """
@@ -30,7 +33,8 @@ SLEEP = "import time; time.sleep(600)"
 WORKER = """
 import asyncio, os, sys
 from pathlib import Path
-from relaymd.worker.engine import Command, guarded
+from relaymd.worker.engine import Command
+from relaymd.worker.guardians import guardians
 
 async def main():
     here = Path.cwd()
@@ -38,13 +42,19 @@ async def main():
         argv=(sys.executable, "-c", sys.argv[1]), folder=here, environment={},
         stdout=here / "out", stderr=here / "err",
     )
-    async with guarded(command) as engine:
+    async with guardians() as engines, engines.launch(command) as engine:
         (here / "engine.new").write_text(str(engine.pid))
         (here / "engine.new").rename(here / "engine")
         await engine.exited()
 
 asyncio.run(main())
 """
+
+
+@asynccontextmanager
+async def guarded(command: Command) -> AsyncGenerator[Engine]:
+    async with guardians() as engines, engines.launch(command) as engine:
+        yield engine
 
 
 def python(folder: Path, script: str, **environment: str) -> Command:
@@ -83,7 +93,7 @@ async def test_the_end_of_an_engine_is_noticed_at_once(tmp_path: Path) -> None:
 
 async def test_several_may_wait_for_the_same_end(tmp_path: Path) -> None:
     async with guarded(python(tmp_path, "pass")) as engine:
-        assert await asyncio.gather(engine.exited(), engine.exited()) == [0, 0]
+        assert [*await asyncio.gather(engine.exited(), engine.exited())] == [0, 0]
 
 
 async def test_output_and_errors_are_appended_to_their_files(tmp_path: Path) -> None:
@@ -216,6 +226,47 @@ async def test_an_engine_does_not_outlive_its_guardian(tmp_path: Path) -> None:
         os.kill(parent_of(engine.pid), signal.SIGKILL)
         assert await engine.exited() == -signal.SIGKILL
         await until(lambda: not is_alive(engine.pid), within=2)
+
+
+async def test_the_next_engine_finds_its_guardian_ready(tmp_path: Path) -> None:
+    async with guardians() as engines:
+        for _ in range(3):
+            async with engines.launch(python(tmp_path, "raise SystemExit(7)")) as engine:
+                assert await engine.exited() == 7
+
+
+async def test_a_ready_guardian_that_was_killed_is_replaced(tmp_path: Path) -> None:
+    async with guardians() as engines:
+        idle = await until(lambda: [pid for pid in children() if "guardian.py" in words_of(pid)])
+        os.kill(idle[0], signal.SIGKILL)
+        await until(lambda: not is_alive(idle[0]))
+        await asyncio.sleep(0)
+        async with engines.launch(python(tmp_path, "raise SystemExit(7)")) as engine:
+            assert await engine.exited() == 7
+
+
+async def test_engines_can_be_started_without_a_guardian_in_waiting(tmp_path: Path) -> None:
+    engines = Guardians()
+    async with engines.launch(python(tmp_path, "raise SystemExit(7)")) as engine:
+        assert await engine.exited() == 7
+    await engines.close()
+
+
+async def test_an_environment_larger_than_a_pipe_arrives(tmp_path: Path) -> None:
+    script = "import os; print(len(os.environ['A']) + len(os.environ['B']))"
+    command = python(tmp_path, script, A="x" * 100_000, B="y" * 100_000)
+    async with guarded(command) as engine:
+        assert await engine.exited() == 0
+    assert (tmp_path / "stdout").read_text() == "200000\n"
+
+
+def children() -> list[int]:
+    listing = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    return [int(pid) for found in listing for pid in found.read_text().split()]
+
+
+def words_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
 
 
 def parent_of(pid: int) -> int:

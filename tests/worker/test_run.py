@@ -7,7 +7,7 @@ import signal
 import msgspec
 
 from relaymd.bus import contract
-from relaymd.bus.messages import HeartbeatAck, Standing, StopJob
+from relaymd.bus.messages import Drain, HeartbeatAck, Standing, StopJob
 from relaymd.core.ids import Epoch, JobId, WorkerId
 from relaymd.core.outcome import Outcome
 from relaymd.storage import keys
@@ -389,8 +389,8 @@ async def test_a_fatal_line_of_an_earlier_segment_does_not_end_this_one(shop: Sh
     assert not shop.desk.said("Fail")
 
 
-def drain_of(worker: str) -> contract.m.Drain:
-    return contract.m.Drain(worker=WorkerId(worker), reason="pushed")
+def drain_of(worker: str) -> Drain:
+    return Drain(worker=WorkerId(worker), reason="pushed")
 
 
 def stop_of(job: JobId, standing: Standing, epoch: int = 1) -> StopJob:

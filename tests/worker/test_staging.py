@@ -39,7 +39,7 @@ def archive(name: str, content: bytes = b"x") -> bytes:
         member = tarfile.TarInfo(name)
         member.size = len(content)
         tar.addfile(member, io.BytesIO(content))
-    return gzip.compress(raw.getvalue())
+    return gzip.compress(raw.getvalue(), mtime=0)
 
 
 async def relayed_once(shop: Shop, steps: int = 200) -> JobId:
@@ -62,6 +62,7 @@ async def relayed_once(shop: Shop, steps: int = 200) -> JobId:
         (archive("relaymd-worker.json", b'{"command": "x", "chekpoint": 1}'), "chekpoint"),
         (archive("readme", b"x"), "no specification"),
     ],
+    ids=["rubbish", "dots", "absolute", "empty", "misspelt", "unspecified"],
 )
 async def test_an_invalid_bundle_ends_as_bundle_invalid(
     shop: Shop, data: bytes, words: str

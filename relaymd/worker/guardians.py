@@ -1,0 +1,216 @@
+"""Engines below guardians: started, signalled, killed, their end noticed at once.
+
+A guardian is a small process (`guardian.py`) that is ready before there is an engine, so that
+an engine starts within milliseconds of its assignment.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import structlog
+
+from relaymd.worker.engine import Command, Engine, LaunchError
+
+log = structlog.get_logger()
+
+SCRIPT = Path(__file__).with_name("guardian.py")
+KILL_SECONDS = 15.0
+"""How long a kill may take before the guardian itself is given up."""
+
+
+class _Status(asyncio.Protocol):
+    """What the guardian says: whether the engine started, and how it ended."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.started: asyncio.Future[int] = loop.create_future()
+        self.ended: asyncio.Future[int] = loop.create_future()
+        self._rest = b""
+
+    def data_received(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            word, _, value = line.decode(errors="replace").partition(" ")
+            if word == "pid":
+                self.started.set_result(int(value))
+            elif word == "code":
+                self.ended.set_result(int(value))
+            elif word == "error":
+                self.started.set_exception(LaunchError(value))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The guardian is gone; if it did not say how the engine ended, it was killed."""
+        if not self.started.done():
+            self.started.set_exception(LaunchError("the guardian ended before the engine started"))
+        if not self.ended.done():
+            if not self.started.exception():
+                _kill_group(self.started.result())
+            self.ended.set_result(-int(signal.SIGKILL))
+
+
+class GuardedEngine:
+    """An engine below a guardian process."""
+
+    def __init__(self, pid: int, control: int, status: _Status) -> None:
+        self.pid = pid
+        """Of the engine's main process, which leads its group and session."""
+
+        self._control = control
+        self._status = status
+
+    def terminate(self) -> None:
+        self._order(b"T")
+
+    async def kill(self) -> int:
+        self._order(b"K")
+        try:
+            async with asyncio.timeout(KILL_SECONDS):
+                return await self.exited()
+        except TimeoutError:
+            log.error("engine.unkillable", pid=self.pid)
+            return -int(signal.SIGKILL)
+
+    async def exited(self) -> int:
+        return await asyncio.shield(self._status.ended)
+
+    def _order(self, letter: bytes) -> None:
+        if self._status.ended.done():
+            return
+        try:
+            os.write(self._control, letter)
+        except BrokenPipeError:
+            log.warning("engine.guardian_gone", pid=self.pid)
+
+
+class Guardian:
+    """One guardian process, waiting for a command or keeping an engine."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        control: int,
+        transport: asyncio.BaseTransport,
+        status: _Status,
+    ) -> None:
+        self._process = process
+        self._control = control
+        self._transport = transport
+        self._status = status
+
+    @classmethod
+    async def start(cls) -> "Guardian":
+        """Raises LaunchError."""
+        orders, control = os.pipe()
+        answers, said = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-S", str(SCRIPT), str(orders), str(said)),
+                cwd="/",
+                env={},
+                pass_fds=(orders, said),
+                start_new_session=True,
+                stdin=asyncio.subprocess.DEVNULL,
+            )
+        except OSError as exc:
+            os.close(control)
+            os.close(answers)
+            raise LaunchError(f"the guardian cannot be started: {exc}") from exc
+        finally:
+            os.close(orders)
+            os.close(said)
+        loop = asyncio.get_running_loop()
+        pipe = os.fdopen(answers, "rb")
+        transport, status = await loop.connect_read_pipe(_Status, pipe)
+        return cls(process, control, transport, status)
+
+    @property
+    def is_ready(self) -> bool:
+        return not self._status.started.done()
+
+    async def launch(self, command: Command) -> GuardedEngine:
+        """Raises LaunchError."""
+        document = {
+            "argv": command.argv,
+            "folder": str(command.folder),
+            "environment": dict(command.environment),
+            "stdout": str(command.stdout),
+            "stderr": str(command.stderr),
+        }
+        line = json.dumps(document).encode() + b"\n"
+        try:
+            await asyncio.to_thread(_write_all, self._control, line)
+        except OSError as exc:
+            raise LaunchError(f"the guardian is gone: {exc}") from exc
+        return GuardedEngine(await self._status.started, self._control, self._status)
+
+    async def end(self) -> None:
+        """Kill what is left of the engine; the end of its pipe makes the guardian leave too."""
+        os.close(self._control)
+        await self._process.wait()
+        self._transport.close()
+        if self._status.started.done() and not self._status.started.cancelled():
+            self._status.started.exception()  # seen, also where nobody waited for it
+
+
+class Guardians:
+    """Starts engines. Keeps one guardian ready, so that the next engine need not wait for it."""
+
+    def __init__(self) -> None:
+        self._ready: Guardian | None = None
+
+    async def prepare(self) -> None:
+        """Have a guardian ready; if it cannot be, the launch that needs it says so."""
+        if self._ready is None:
+            with suppress(LaunchError):
+                self._ready = await Guardian.start()
+
+    @asynccontextmanager
+    async def launch(self, command: Command) -> AsyncGenerator[Engine]:
+        """Start an engine; whatever is left of it is killed when the context exits.
+
+        Raises LaunchError.
+        """
+        ready, self._ready = self._ready, None
+        guardian = ready if ready is not None and ready.is_ready else await Guardian.start()
+        try:
+            engine = await guardian.launch(command)
+            await self.prepare()
+            try:
+                yield engine
+            finally:
+                await engine.kill()
+        finally:
+            await guardian.end()
+
+    async def close(self) -> None:
+        ready, self._ready = self._ready, None
+        if ready is not None:
+            await ready.end()
+
+
+@asynccontextmanager
+async def guardians() -> AsyncGenerator[Guardians]:
+    """Engines can be started during the block; a guardian is ready from its begin."""
+    found = Guardians()
+    try:
+        await found.prepare()
+        yield found
+    finally:
+        await found.close()
+
+
+def _write_all(target: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(target, data) :]
+
+
+def _kill_group(leader: int) -> None:
+    """Nothing happens if the group has ended."""
+    with suppress(OSError):
+        os.killpg(leader, signal.SIGKILL)
