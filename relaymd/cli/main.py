@@ -65,11 +65,11 @@ async def _invoke(args: Sequence[str]) -> int:
     except asyncio.CancelledError:
         return 130
     except (Exception, ExceptionGroup) as exc:  # noqa: BLE001  the edge of the process
-        return _fail(exc)
+        return fail(exc)
     return code if isinstance(code, int) else 0
 
 
-def _fail(exc: Exception) -> int:
+def fail(exc: Exception) -> int:
     """Say what went wrong; a mistake of ours is raised again, with its traceback."""
     from relaymd.cli import failures  # needs the bus's and the store's errors
 

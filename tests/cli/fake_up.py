@@ -7,6 +7,7 @@ import asyncclick as click
 
 from relaymd.cli import up
 from relaymd.cli.failures import CommandError
+from relaymd.cli.main import fail
 from relaymd.cli.stack import Stack
 from relaymd.config import load_config
 from relaymd.process import run
@@ -21,6 +22,5 @@ if __name__ == "__main__":
     )
     try:
         run(up.locked(stack, config, quiet=False))
-    except* CommandError as group:
-        click.echo(group.exceptions[0], err=True)
-        sys.exit(1)
+    except (CommandError, ExceptionGroup) as exc:
+        sys.exit(fail(exc))
