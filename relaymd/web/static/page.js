@@ -44,7 +44,9 @@ function bytes(count) {
 function bar(job, progress) {
   const known = progress && typeof progress.fraction === "number";
   const fraction = job.state === "completed" ? 1 : known ? Math.min(Math.max(progress.fraction, 0), 1) : null;
-  const steps = progress && typeof progress.step === "number"
+  // A finished engine's last word is that of its last checkpoint: what came after was not lost.
+  const stale = job.state === "completed" && known && progress.fraction < 1;
+  const steps = progress && typeof progress.step === "number" && !stale
     ? progress.step.toLocaleString("en") + (progress.total_steps ? ` of ${progress.total_steps.toLocaleString("en")} steps` : " steps")
     : "";
   const fill = make("i");
@@ -53,7 +55,7 @@ function bar(job, progress) {
   track.setAttribute("role", "progressbar");
   if (fraction !== null) track.setAttribute("aria-valuenow", Math.round(fraction * 100));
   const percent = fraction === null ? "" : `${Math.floor(fraction * 1000) / 10} %`;
-  return make("div", job.state, track, make("div", "sub", [percent, steps].filter(Boolean).join(" · ") || "not known"));
+  return make("div", job.state, track, make("div", "sub", [percent, steps].filter(Boolean).join(" · ") || (job.state === "queued" ? "not begun" : "not known yet")));
 }
 
 function jobRow(view) {
