@@ -12,7 +12,6 @@ from examples.demo.scenario import Story, Unfinished, play
 from examples.demo.screen import Screen
 from examples.demo.stack import CommandFailedError, Stack, running
 from relaymd.core.ids import JobId
-from relaymd.storage import keys
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLE = ROOT / "examples" / "openmm-water"
@@ -35,22 +34,17 @@ async def demo(screen: Screen, folder: Path, output: Path, *, keep: bool) -> boo
         screen.say(f"the stack is up in {stack.state}")
         with screen:
             story = await play(stack, BUNDLE, tell=screen.tell, shout=screen.shout)
-        collect(stack, story.details.view.job.id, output)
+        await collect(stack, story.details.view.job.id, output)
         good = judge(screen, story, output)
         if keep:
             await _stay(screen, stack)
     return good
 
 
-def collect(stack: Stack, job: JobId, output: Path) -> None:
-    """Copy the job's outputs from the store, where the last segment put them."""
-    store = Path(stack.connection().storage.path or stack.state / "storage")
-    newest = max((store / keys.outputs(job)).iterdir(), default=None)
-    if newest is None:
-        raise Unfinished("the job completed without outputs")
-    if output.exists():
-        shutil.rmtree(output)
-    shutil.copytree(newest, output)
+async def collect(stack: Stack, job: JobId, output: Path) -> None:
+    """Fetch the job's results from the store, as a user would."""
+    await asyncio.to_thread(shutil.rmtree, output, ignore_errors=True)
+    await stack.relaymd("jobs", "fetch", job, "--to", output)
 
 
 def judge(screen: Screen, story: Story, output: Path) -> bool:
@@ -58,6 +52,7 @@ def judge(screen: Screen, story: Story, output: Path) -> bool:
     screen.table(rows)
     checks: Sequence[verify.Check] = [
         *report.checks(story),
+        report.check_begins(rows, verify.read_handovers(output / "handovers.csv")),
         *verify.check(
             output,
             total_steps=report.total_steps(story),

@@ -7,7 +7,7 @@ import msgspec
 
 from examples.demo.plot import Span
 from examples.demo.scenario import Blow, Story
-from examples.demo.verify import Check
+from examples.demo.verify import Check, Handover
 from relaymd.core.checkpoint import Progress
 from relaymd.core.job import JobState
 from relaymd.core.segments import Segment
@@ -99,6 +99,15 @@ def checks(story: Story) -> list[Check]:
             holds=bool(drained) and _handed_over(story),
         ),
     ]
+
+
+def check_begins(rows: Sequence[Leg], handovers: Sequence[Handover]) -> Check:
+    """The ledger's word on where a segment began against that of the engine itself."""
+    ledger = [row.begin for row in rows[1:]]
+    return Check(
+        says=f"the engines took over at steps {ledger}, as the ledger says",
+        holds=ledger == [one.step for one in handovers],
+    )
 
 
 def _handed_over(story: Story) -> bool:

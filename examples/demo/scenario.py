@@ -12,7 +12,6 @@ import msgspec
 
 from examples.demo.stack import Stack
 from relaymd.bus.messages import JobChanged, JobDetails, JobView, WorkerList
-from relaymd.core.checkpoint import Progress
 from relaymd.core.ids import Epoch, JobId, UnixTime, WorkerId
 from relaymd.core.job import Assigned, Checkpointed
 from relaymd.core.worker import Worker
@@ -70,15 +69,15 @@ async def play(stack: Stack, bundle: Path, *, tell: Tell, shout: Shout) -> Story
 async def _follow(stack: Stack, job: JobId, tell: Tell, shout: Shout) -> tuple[Blow, ...]:
     plan = [("SIGKILL", KILL_AT), ("SIGTERM", DRAIN_AT)]
     blows: list[Blow] = []
-    holder = WorkerId("")
+    holder: Worker | None = None
     async with aclosing(facts(stack, job)) as changes:
         async for change in changes:
             tell(change)
             if change.state.is_final:
                 return tuple(blows)
-            if isinstance(change.event, Assigned):
-                holder = change.event.lease.worker
-            if plan and _reached(change, plan[0][1], already=blows):
+            if plan and isinstance(change.event, Assigned):
+                holder = await _registered(stack, change.event.lease.worker)
+            if plan and holder and _reached(change, plan[0][1], already=blows):
                 how, _ = plan.pop(0)
                 blow = await _strike(stack, holder, _epoch(change), how)
                 blows.append(blow)
@@ -110,8 +109,7 @@ def _epoch(change: JobChanged) -> Epoch:
     return change.event.epoch
 
 
-async def _strike(stack: Stack, holder: WorkerId, epoch: Epoch, how: str) -> Blow:
-    worker = await _registered(stack, holder)
+async def _strike(stack: Stack, worker: Worker, epoch: Epoch, how: str) -> Blow:
     os.kill(worker.pid, signal.Signals[how])
     at = UnixTime(time.time())
     # The engine has no reason to know yet; it may do a few steps more.
@@ -130,13 +128,15 @@ async def _registered(stack: Stack, id: WorkerId) -> Worker:
 
 
 def furthest_step(state: Path) -> int:
-    """The highest step that any engine on this machine wrote down."""
-    return max(map(_step, (state / "workers").rglob("progress.json")), default=0)
+    """The highest step that any engine on this machine reported, committed or not."""
+    return max(map(_last_row, (state / "workers").rglob("energies.csv")), default=0)
 
 
-def _step(progress: Path) -> int:
+def _last_row(energies: Path) -> int:
+    """The step of the last whole line; 0 where there is none."""
     try:
-        said = msgspec.json.decode(progress.read_bytes(), type=Progress)
-    except (OSError, msgspec.DecodeError):
+        lines = energies.read_text().splitlines(keepends=True)
+    except (OSError, UnicodeDecodeError):
         return 0
-    return said.step or 0
+    steps = [line.partition(",")[0] for line in lines if line.endswith("\n")]
+    return max((int(step) for step in steps if step.isdecimal()), default=0)

@@ -61,20 +61,27 @@ class Stack:
         return msgspec.json.decode(await self.relaymd(*words, "--json"), type=kind)
 
     async def lines(self, *words: str) -> AsyncGenerator[bytes, None]:
-        """What a command prints while it runs, line by line; it is stopped with the loop."""
+        """What a command prints while it runs, line by line; it is stopped with the loop.
+
+        Raises CommandFailedError when it ends by itself with an error.
+        """
         process = await asyncio.create_subprocess_exec(
             self.command,
             *words,
             env=self.environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
             limit=2**20,
         )
         assert process.stdout is not None
+        assert process.stderr is not None
         try:
             async for line in process.stdout:
                 yield line
+            said = (await process.stderr.read()).decode(errors="replace").strip()
+            if await process.wait():
+                raise CommandFailedError(f"relaymd {words[0]}: {said}")
         finally:
             await _end(process, signal.SIGTERM, within=5.0)
 
@@ -97,10 +104,21 @@ async def running(stack: Stack, folder: Path) -> AsyncGenerator[Stack, None]:
             start_new_session=True,
         )
     try:
-        await stack.relaymd("status", "--wait", "30")
+        await _until_up(stack, process)
         yield stack
     finally:
         await _end(process, signal.SIGINT, within=STOP_WITHIN)
+
+
+async def _until_up(stack: Stack, process: asyncio.subprocess.Process) -> None:
+    """Return when it answers. Raises CommandFailedError when it does not, or has ended."""
+    try:
+        await stack.relaymd("status", "--wait", "30")
+    except CommandFailedError as exc:
+        if process.returncode is None:
+            raise
+        said = stack.log.read_text(errors="replace").strip().rpartition("\n")[2]
+        raise CommandFailedError(f"relaymd up: {said}") from exc
 
 
 def _make_empty(folder: Path) -> None:

@@ -74,7 +74,7 @@ def check(folder: Path, *, total_steps: int, row_every: int, frame_every: int) -
         _check_steps("trajectory.xtc: frames", steps, total_steps, frame_every),
         _check_time(rows),
         check_frames(folder / "system.xml", steps, positions, rows),
-        *check_handovers(folder / "handovers.csv", rows),
+        *check_handovers(read_handovers(folder / "handovers.csv"), rows),
     ]
 
 
@@ -133,18 +133,36 @@ def _potential(context: Any, positions: NDArray[np.float32]) -> float:
     return float(energy.value_in_unit(unit.kilojoules_per_mole))
 
 
-def check_handovers(path: Path, rows: list[Row]) -> list[Check]:
+class Handover(msgspec.Struct, frozen=True, kw_only=True):
+    """What an engine found when it took over. Energies in kJ/mol."""
+
+    step: int
+    saved: float
+    restored: float
+
+
+def read_handovers(path: Path) -> list[Handover]:
+    with path.open(newline="") as file:
+        return [
+            Handover(
+                step=int(line["step"]),
+                saved=float(line["potential_saved"]),
+                restored=float(line["potential_restored"]),
+            )
+            for line in csv.DictReader(file)
+        ]
+
+
+def check_handovers(found: list[Handover], rows: list[Row]) -> list[Check]:
     """What each engine found against what its predecessor had left, and had written down."""
     written = {row.step: row.potential for row in rows}
-    with path.open(newline="") as file:
-        return [_check_handover(line, written) for line in csv.DictReader(file)]
+    return [_check_handover(one, written.get(one.step, one.saved)) for one in found]
 
 
-def _check_handover(line: dict[str, str], written: dict[int, float]) -> Check:
-    step = int(line["step"])
-    saved, restored = float(line["potential_saved"]), float(line["potential_restored"])
-    gap = max(abs(restored - saved), abs(written.get(step, saved) - saved))
+def _check_handover(one: Handover, written: float) -> Check:
+    gap = max(abs(one.restored - one.saved), abs(written - one.saved))
     return Check(
-        says=f"energy at the hand-over, step {step}: {saved:.3f} → {restored:.3f} kJ/mol",
-        holds=gap <= CONTINUOUS * abs(saved),
+        says=f"energy at the hand-over, step {one.step}: "
+        f"{one.saved:.3f} → {one.restored:.3f} kJ/mol",
+        holds=gap <= CONTINUOUS * abs(one.saved),
     )

@@ -156,12 +156,14 @@ def save(simulation: Any) -> None:
     }
     MARKER.unlink(missing_ok=True)
     replace(STATE, json.dumps(saved))
+    say(simulation.currentStep)
     MARKER.touch()
 
 
 def say(step: int) -> None:
-    now = {"fraction": step / TOTAL_STEPS, "step": step, "total_steps": TOTAL_STEPS}
-    replace(PROGRESS, json.dumps(now))
+    """Progress is what is in the checkpoint: what comes after it may yet be lost."""
+    done = {"fraction": step / TOTAL_STEPS, "step": step, "total_steps": TOTAL_STEPS}
+    replace(PROGRESS, json.dumps(done))
 
 
 def main() -> int:
@@ -184,7 +186,6 @@ def main() -> int:
         simulation.step(min(BLOCK, TOTAL_STEPS - simulation.currentStep))
         if simulation.currentStep % CHECKPOINT == 0 and TRAJECTORY.exists():
             save(simulation)
-        say(simulation.currentStep)
     if simulation.currentStep < TOTAL_STEPS:
         if TRAJECTORY.exists():
             save(simulation)

@@ -11,7 +11,7 @@ from examples.demo import plot, report
 from examples.demo.report import Leg
 from examples.demo.scenario import Blow, Story, furthest_step
 from examples.demo.screen import Screen
-from examples.demo.verify import Check, Row
+from examples.demo.verify import Check, Handover, Row
 from relaymd.bus.messages import JobDetails, JobView
 from relaymd.core.checkpoint import Progress
 from relaymd.core.ids import Epoch, UnixTime, WorkerId
@@ -177,12 +177,23 @@ def test_away_from_a_terminal_everything_is_said_in_plain_lines() -> None:
     assert "\x1b" not in text
 
 
-@pytest.mark.parametrize(("written", "step"), [('{"step": 7}', 7), ("half a li", 0), ("[]", 0)])
-def test_an_engines_own_word_on_its_step_is_read_with_care(
+def test_an_engine_that_took_over_elsewhere_than_the_ledger_says_is_noticed() -> None:
+    rows = report.legs(story())
+    found = [Handover(step=step, saved=-1.0, restored=-1.0) for step in (2500, 6650)]
+
+    assert report.check_begins(rows, found).holds
+    assert not report.check_begins(rows, found[:1]).holds
+    assert not report.check_begins(rows, [found[1], found[0]]).holds
+
+
+@pytest.mark.parametrize(
+    ("written", "step"), [("#head\n50,x\n100,y\n150,", 100), ("", 0), ("#head\n", 0)]
+)
+def test_how_far_an_engine_came_is_read_from_its_last_whole_row(
     tmp_path: Path, written: str, step: int
 ) -> None:
     folder = tmp_path / "workers" / "w" / "jobs"
     folder.mkdir(parents=True)
-    (folder / "progress.json").write_text(written)
+    (folder / "energies.csv").write_text(written)
 
     assert furthest_step(tmp_path) == step

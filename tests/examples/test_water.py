@@ -65,7 +65,8 @@ def test_every_step_is_there_once_after_a_drain_and_a_kill(relayed: Path) -> Non
 
 def test_the_energy_is_the_same_on_both_sides_of_each_handover(relayed: Path) -> None:
     found = verify.check_handovers(
-        relayed / "handovers.csv", verify.read_energies(relayed / "energies.csv")
+        verify.read_handovers(relayed / "handovers.csv"),
+        verify.read_energies(relayed / "energies.csv"),
     )
 
     assert len(found) == 2
