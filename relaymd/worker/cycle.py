@@ -199,7 +199,10 @@ class Cycle:
 
     async def _upload(self, copied: Copied, staging: Path) -> Checkpoint | None:
         tools, job = self._tools, self._held.job
-        told = await progress.read(tools.offload, self._place.work, self._spec)
+        # What the copy says of its progress, where it has a say: the engine went on meanwhile.
+        copied_too = self._spec.progress_file_path in copied.changed
+        root = staging if copied_too else self._place.work
+        told = await progress.read(tools.offload, root, self._spec)
         stored = chunks_of([*self._entries.values()])
         sent = await upload(
             tools.store, job, staging, copied.changed, known=stored, offload=tools.offload

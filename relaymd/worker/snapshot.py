@@ -130,7 +130,7 @@ def _copy_file(source: Path, target: Path, name: str) -> None:
         status = os.fstat(reader.fileno())
         writer.flush()
         os.utime(writer.fileno())  # the file system's own idea of now, whoever's clock that is
-        if os.fstat(writer.fileno()).st_mtime_ns - status.st_mtime_ns < RACY_NS:
+        if abs(os.fstat(writer.fileno()).st_mtime_ns - status.st_mtime_ns) < RACY_NS:
             raise UnsettledError(f"{name} is being written")
         os.fchmod(writer.fileno(), status.st_mode & 0o7777)
         os.utime(writer.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
