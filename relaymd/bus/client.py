@@ -5,6 +5,7 @@
 import asyncio
 import os
 import random
+import re
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -27,7 +28,7 @@ from relaymd.connection import Role
 
 log = structlog.get_logger()
 
-FIRST_CONNECT = 2.0
+FIRST_CONNECT = 1.5
 """Seconds until a server that does not answer counts as unreachable."""
 
 RECONNECT_EVERY = (0.1, 0.4)
@@ -41,6 +42,9 @@ RECONNECT_PATIENCE = 5.0
 
 CLOSING = 2.0
 """Seconds for saying goodbye to a server that may be dead."""
+
+CREDENTIALS = re.compile(r"^([a-z]+://)?.*@")
+"""What of an address must not be shown."""
 
 DENIED = "permissions violation"
 REFUSED = "authorization"
@@ -272,7 +276,7 @@ def _reason(error: Exception) -> str:
 
 def _place(url: str) -> str:
     """The address without the credentials that may stand in it."""
-    return ",".join(one.rpartition("@")[2].removeprefix("nats://") for one in url.split(","))
+    return ",".join(CREDENTIALS.sub(r"\1", one) for one in url.split(","))
 
 
 @asynccontextmanager

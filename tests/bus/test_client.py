@@ -20,7 +20,9 @@ ANSWER = contract.HEARTBEAT.answered_by(lambda _: m.HeartbeatAck())
 
 async def test_no_server_is_said_in_under_three_seconds() -> None:
     began = time.monotonic()
-    with pytest.raises(UnreachableError, match=r"cannot reach NATS at 127.0.0.1:1: Conn.* refused"):
+    with pytest.raises(
+        UnreachableError, match=r"cannot reach NATS at nats://127.0.0.1:1: Conn.* refused"
+    ):
         async with connect("nats://127.0.0.1:1", role=Role.WORKER, password="x", name="w1"):
             pass
     assert time.monotonic() - began < 3

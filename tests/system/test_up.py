@@ -66,7 +66,9 @@ async def test_without_a_stack_a_command_says_so_in_three_seconds(tmp_path: Path
 
 
 async def test_a_server_that_is_not_there_is_named_within_three_seconds(tmp_path: Path) -> None:
-    stack = Stack(tmp_path / "state", {"RELAYMD_NATS_URL": "nats://127.0.0.1:9"})
-    code, _, errors = await stack.run("jobs", timeout=5)
+    where = {"RELAYMD_NATS_URL": "nats://127.0.0.1:9", "RELAYMD_NATS_PASSWORD": "canary"}
+    stack = Stack(tmp_path / "state", where)
+    code, _, errors = await stack.run("jobs", timeout=3)
     assert code == 3
     assert "cannot reach NATS at nats://127.0.0.1:9" in errors
+    assert "canary" not in errors
