@@ -13,12 +13,19 @@ def document(value: object) -> None:
 
 
 def line(text: str) -> None:
-    click.echo(text)
+    click.echo(clean(text))
+
+
+def clean(text: str, keep: str = "") -> str:
+    """Control characters made visible: a title must not steer the terminal that shows it."""
+    return "".join(
+        letter if letter.isprintable() or letter in keep else repr(letter)[1:-1] for letter in text
+    )
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str = "") -> None:
     """A table in colours at a terminal; elsewhere plain aligned text, never cut."""
-    found = [list(row) for row in rows]
+    found = [[clean(cell) for cell in row] for row in rows]
     if not found:
         click.echo(empty, err=True)
     elif sys.stdout.isatty():
@@ -49,6 +56,9 @@ def _rich(columns: Sequence[str], rows: list[list[str]]) -> None:
     Console().print(view)
 
 
+NEWLINES = "\n\t"
+"""Harmless in a text of several lines, such as an engine's last words."""
+
 STYLES = {
     "running": "green",
     "completed": "bold green",
@@ -68,4 +78,4 @@ def fields(pairs: Iterable[tuple[str, str]]) -> None:
     found = [(name, value) for name, value in pairs if value]
     width = max((len(name) for name, _ in found), default=0)
     for name, value in found:
-        click.echo(f"{name.ljust(width)}  {value}")
+        click.echo(f"{name.ljust(width)}  {clean(value, keep=NEWLINES)}")

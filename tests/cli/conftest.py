@@ -44,7 +44,7 @@ class Shell:
 
     state: Path
     cwd: Path
-    environ: dict[str, str] = field(default_factory=dict)
+    environ: dict[str, str] = field(default_factory=dict[str, str])
 
     async def start(self, *words: str | Path, **environ: str) -> asyncio.subprocess.Process:
         known = {k: v for k, v in os.environ.items() if not k.startswith("RELAYMD_")}

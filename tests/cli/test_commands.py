@@ -100,3 +100,19 @@ async def test_a_misspelt_variable_is_a_warning_and_no_end(shell: Shell) -> None
     answer = await shell("config", RELAYMD_LOCAL_WORKRS="2")
     assert answer.code == 0
     assert "did you mean RELAYMD_LOCAL_WORKERS?" in answer.err
+
+
+async def test_a_title_cannot_steer_the_terminal_that_shows_it(stack: Stack) -> None:
+    stack.desk.add(submission("j-alpha", "evil \x1b[2J\ntitle"))
+    for words in (("jobs",), ("jobs", "show", "j-alpha"), ("events",)):
+        answer = await stack.shell(*words)
+        assert "\x1b" not in answer.out
+        assert "evil \\x1b[2J\\ntitle" in answer.out or words[1:] == ("show", "j-alpha")
+
+
+async def test_help_needs_neither_the_bus_nor_the_store(shell: Shell) -> None:
+    answer = await shell("--help", PYTHONPROFILEIMPORTTIME="1")
+    assert answer.code == 0
+    assert "submit" in answer.out
+    for module in ("msgspec", "nats", "aiohttp", "aioboto3", "rich", "structlog", "yaml"):
+        assert f" {module}\n" not in answer.err
