@@ -47,7 +47,7 @@ def legs(story: Story) -> list[Leg]:
 def _leg(number: int, segment: Segment, blow: Blow | None, idle: float | None) -> Leg:
     end = _step(segment.end)
     killed = blow is not None and segment.how not in ("completed", "handed over")
-    last = segment.last_checkpoint_at or segment.launched_at or segment.assigned_at
+    lost = max(blow.furthest - end, 0) if blow and killed else 0
     return Leg(
         number=number,
         worker=segment.worker,
@@ -55,9 +55,17 @@ def _leg(number: int, segment: Segment, blow: Blow | None, idle: float | None) -
         end=end,
         ended=ENDED[blow.signal] if blow else segment.how,
         idle=idle,
-        lost_steps=max(blow.furthest - end, 0) if blow and killed else 0,
-        lost_seconds=max(blow.at - last, 0.0) if blow and killed else 0.0,
+        lost_steps=lost,
+        lost_seconds=lost / _pace(segment) if lost else 0.0,
     )
+
+
+def _pace(segment: Segment) -> float:
+    """Steps a second, up to its last checkpoint."""
+    if segment.launched_at is None or segment.last_checkpoint_at is None:
+        return float("inf")
+    seconds = segment.last_checkpoint_at - segment.launched_at
+    return max(_step(segment.end) - _step(segment.begin), 1) / max(seconds, 0.001)
 
 
 def _idle(before: Segment, after: Segment, blow: Blow | None) -> float | None:

@@ -97,7 +97,7 @@ def test_the_table_says_who_did_which_steps_and_what_was_lost() -> None:
             ended="killed (SIGKILL)",
             idle=None,
             lost_steps=200,
-            lost_seconds=1.0,
+            lost_seconds=0.64,
         ),
         Leg(
             number=2,
@@ -171,7 +171,7 @@ def test_away_from_a_terminal_everything_is_said_in_plain_lines() -> None:
     text = said.getvalue()
 
     assert "SIGKILL to worker w-one at about step 2700" in text
-    assert "200 steps, 1.0 s" in text
+    assert "200 steps, 0.6 s" in text
     assert "✓ it [holds]" in text
     assert "✗ not" in text
     assert "\x1b" not in text
