@@ -9,6 +9,7 @@ import structlog
 
 from relaymd.actors.actor import Actor
 from relaymd.actors.bell import Bell
+from relaymd.actors.commits import LedgerUnavailableError
 from relaymd.actors.ledger import Ledger
 from relaymd.actors.presence import Presence
 from relaymd.actors.providers.provider import Provider, ProviderError, Sighting
@@ -76,6 +77,12 @@ class Provisioner(Actor):
         return Done()
 
     async def tick(self) -> None:
+        try:
+            await self._provision()
+        except* LedgerUnavailableError as group:
+            log.warning("provisioner.waits", reason=str(group.exceptions[0]))
+
+    async def _provision(self) -> None:
         if self._ledger.broken:
             return
         async with asyncio.TaskGroup() as group:

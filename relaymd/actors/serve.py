@@ -80,7 +80,6 @@ async def serve(config: Config, environ: Mapping[str, str]) -> None:
             {key: value for key, value in environ.items() if key != process.PARENT},
             limit=config.local_workers,
             slots=config.worker_slots,
-            wall=_wall,
         )
         world = World(
             bus=bus,

@@ -128,6 +128,13 @@ class Broker:
         remaining = self._endpoints[endpoint.binding.listen]
         remaining[:] = [other for other in remaining if other is not endpoint]
 
+    def drop(self, party: str) -> None:
+        """Forget a party that ended without a word: nobody serves or hears in its name."""
+        for served in self._endpoints.values():
+            served[:] = [endpoint for endpoint in served if endpoint.party != party]
+        for heard in self._listeners.values():
+            heard[:] = [listener for listener in heard if listener.party != party]
+
     def listen(self, pattern: str, listener: Listener) -> None:
         self._listeners.setdefault(pattern, []).append(listener)
 

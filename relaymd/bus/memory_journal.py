@@ -14,7 +14,7 @@ class MemoryJournal:
     def __init__(self, broker: Broker | None = None) -> None:
         """broker: whose listeners hear what is appended, as those of the real one do."""
         self._broker = broker
-        self._stored: list[tuple[str, bytes]] = []
+        self.stored: list[tuple[str, bytes]] = []
         self._last = 0
         self._grown = asyncio.Event()
         self.available = True
@@ -26,7 +26,7 @@ class MemoryJournal:
         for record in records:
             if record.seq > self._last:
                 self._last = record.seq
-                self._stored.append((record.subject, record.body))
+                self.stored.append((record.subject, record.body))
                 if self._broker:
                     self._broker.publish("", record.subject, record.body)
         self._grown.set()
@@ -41,8 +41,8 @@ class MemoryJournal:
         position = 0
         while True:
             grown = self._grown
-            while self.available and position < len(self._stored):
-                found, body = self._stored[position]
+            while self.available and position < len(self.stored):
+                found, body = self.stored[position]
                 position += 1
                 if number(body) > after and matches(subject, found):
                     yield found, body

@@ -14,6 +14,9 @@ from relaymd.core.job import Job, JobState
 from relaymd.core.resources import Requirements
 from relaymd.core.scheduling import urgency
 
+LONGEST_REST = 3600.0
+"""Seconds; no backoff is longer."""
+
 Line: TypeAlias = "SortedKeyList[Job, tuple[int, UnixTime, JobId]]"
 """The waiting jobs of one class, the most urgent first."""
 
@@ -53,10 +56,14 @@ class Backlog:
             del self._ready[job.requirements]
 
     def wake(self, now: UnixTime) -> None:
-        """Let the jobs whose backoff is over join their lines."""
+        """Let the jobs whose backoff is over join their lines.
+
+        So do those that would rest longer than anything ever does: the clock was set back.
+        """
         while self._resting and self._resting[0].not_before <= now:
-            job = self._resting.pop(0)
-            self._line(job).add(job)
+            self._rouse(0)
+        while self._resting and self._resting[-1].not_before > now + LONGEST_REST:
+            self._rouse(-1)
 
     def next_wake(self) -> UnixTime | None:
         return self._resting[0].not_before if self._resting else None
@@ -67,6 +74,10 @@ class Backlog:
 
     def __iter__(self) -> Iterator[Job]:
         return iter(self._jobs.values())
+
+    def _rouse(self, position: int) -> None:
+        job = self._resting.pop(position)
+        self._line(job).add(job)
 
     def _line(self, job: Job) -> Line:
         line = self._ready.get(job.requirements)

@@ -3,12 +3,13 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Mapping
+import time
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from relaymd.actors.providers import processes
 from relaymd.actors.providers.provider import ProviderError, Sighting
-from relaymd.core.ids import AllocationId, UnixTime, WorkerId
+from relaymd.core.ids import AllocationId, WorkerId
 from relaymd.core.provisioning import Allocation, Offer
 from relaymd.core.reaping import Evidence
 from relaymd.core.resources import ProviderKind, Seat
@@ -30,7 +31,6 @@ class LocalProvider:
         *,
         limit: int,
         slots: int,
-        wall: Callable[[], UnixTime],
         offload: Offload = asyncio.to_thread,
     ) -> None:
         """environment: what the workers inherit; it leads them to the state folder."""
@@ -38,9 +38,10 @@ class LocalProvider:
         self._environment = environment
         self._limit = limit
         self._slots = slots
-        self._wall = wall
         self._offload = offload
         self._children: dict[AllocationId, subprocess.Popen[bytes]] = {}
+        self._missed: dict[AllocationId, float] = {}
+        """Since when, on the monotonic clock, a process without a record is looked for."""
 
     def offer(self) -> Offer:
         seat = Seat(worker=WorkerId("w"), cluster=CLUSTER, platforms=("CPU", "Reference"))
@@ -78,14 +79,20 @@ class LocalProvider:
     def _look(self, allocations: Collection[Allocation]) -> dict[AllocationId, Sighting]:
         for id in [id for id, child in self._children.items() if child.poll() is not None]:
             del self._children[id]  # collected
-        return {allocation.id: self._sight(allocation) for allocation in allocations}
+        self._missed = {
+            one.id: self._missed[one.id] for one in allocations if one.id in self._missed
+        }
+        return {one.id: self._sight(one.id) for one in allocations}
 
-    def _sight(self, allocation: Allocation) -> Sighting:
-        id = allocation.id
+    def _may_still_appear(self, id: AllocationId) -> bool:
+        """Whoever started it may have died before its record was written."""
+        now = time.monotonic()
+        return now - self._missed.setdefault(id, now) < APPEARS_WITHIN
+
+    def _sight(self, id: AllocationId) -> Sighting:
         if processes.find(self._state, id) is not None:
             return Sighting(evidence=Evidence.ALIVE)
-        young = self._wall() - allocation.requested_at < APPEARS_WITHIN
-        if young and not processes.is_recorded(self._state, id):
+        if not processes.is_recorded(self._state, id) and self._may_still_appear(id):
             return Sighting(evidence=Evidence.UNKNOWN)
         words = processes.last_words(self._state, id)
         reason = f"its process ended; its last line: {words}" if words else "its process ended"
