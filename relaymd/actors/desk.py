@@ -11,6 +11,7 @@ from relaymd.actors.actor import Actor
 from relaymd.actors.disk import Place
 from relaymd.actors.ledger import Ledger
 from relaymd.actors.pushes import stop
+from relaymd.actors.texts import short
 from relaymd.actors.views import Views
 from relaymd.bus import contract
 from relaymd.bus import messages as m
@@ -92,7 +93,8 @@ class Desk(Actor):
         job = await self._ledger.fetch(message.job)
         if job.state in (JobState.CANCELLED, JobState.CANCELLING):
             return self._views.of(await self._ledger.settled(job))
-        job = await self._ledger.record(job.id, CancelRequested(by=message.by), base=job)
+        event = CancelRequested(by=short(message.by))
+        job = await self._ledger.record(job.id, event, base=job)
         if job.lease is not None:
             self.later(stop(self.bus, job.id, job.lease, m.Standing.CANCELLED))
         return self._views.of(job)
@@ -101,7 +103,8 @@ class Desk(Actor):
         job = await self._ledger.fetch(message.job)
         if job.state is JobState.QUEUED:
             return self._views.of(await self._ledger.settled(job))
-        return self._views.of(await self._ledger.record(job.id, Requeued(by=message.by), base=job))
+        event = Requeued(by=short(message.by))
+        return self._views.of(await self._ledger.record(job.id, event, base=job))
 
     def status(self, message: m.AskStatus) -> m.Status:
         counts = self._ledger.counts

@@ -13,6 +13,7 @@ from relaymd.actors.actor import Actor
 from relaymd.actors.endings import interrupt
 from relaymd.actors.ledger import Ledger
 from relaymd.actors.presence import Presence
+from relaymd.actors.texts import bounded, short
 from relaymd.actors.views import Views
 from relaymd.bus import contract
 from relaymd.bus import messages as m
@@ -92,7 +93,8 @@ class Registry(Actor):
             return m.HeartbeatAck(known=self._ledger.broken != "")
         self._presence.hear(worker.id)
         self._presence.list(worker.id, message.leases)
-        superseded = [held.job for held in message.leases if not self._stands(worker, held)]
+        # As a set in order: a message may list any number of them.
+        superseded = {held.job: None for held in message.leases if not self._stands(worker, held)}
         live = self._ledger.held_by(worker.id)
         return m.HeartbeatAck(
             # What the disk has not taken yet may still be taken back.
@@ -109,16 +111,17 @@ class Registry(Actor):
         worker = self._ledger.workers.get(message.worker)
         if worker is not None and worker.instance == message.instance:
             self._presence.hear(worker.id)
-            self._retire(worker, message.reason)
+            self._retire(worker, bounded(message.reason))
         return self._ledger.settled(m.Done())
 
     def leave(self, message: m.Leave) -> asyncio.Future[m.Done]:
         worker = self._ledger.workers.get(message.worker)
         if worker is not None and worker.instance == message.instance:
-            self._end_leases(worker, f"worker {worker.id} left: {message.reason}")
-            self._ledger.forget(worker.id, WorkerLeft(reason=message.reason))
+            reason = bounded(message.reason)
+            self._end_leases(worker, f"worker {worker.id} left: {reason}")
+            self._ledger.forget(worker.id, WorkerLeft(reason=reason))
             self._presence.forget(worker.id)
-            log.info("worker.left", worker=worker.id, reason=message.reason)
+            log.info("worker.left", worker=worker.id, reason=reason)
         return self._ledger.settled(m.Done())
 
     def workers(self, message: m.ListWorkers) -> m.WorkerList:
@@ -129,13 +132,13 @@ class Registry(Actor):
         if worker is None:
             text = f"there is no worker {message.worker}"
             raise RefusedError.because(m.RefusalCode.UNKNOWN_WORKER, text)
-        reason = f"drained by {message.by}" if message.by else "drained by an operator"
-        return self.answer(self._drain(worker, reason))
-
-    async def _drain(self, worker: Worker, reason: str) -> m.Done:
+        reason = f"drained by {short(message.by)}" if message.by else "drained by an operator"
         self._retire(worker, reason)
+        return self.answer(self._push_drain(worker.id, reason))
+
+    async def _push_drain(self, worker: WorkerId, reason: str) -> m.Done:
         await self._ledger.settled(None)
-        self.later(pushes.drain(self.bus, worker.id, reason))
+        self.later(pushes.drain(self.bus, worker, reason))
         return m.Done()
 
     def _retire(self, worker: Worker, reason: str) -> None:

@@ -10,6 +10,7 @@ from relaymd.actors.actor import Actor
 from relaymd.actors.ledger import Ledger, UnknownJobError
 from relaymd.actors.presence import Presence
 from relaymd.actors.refusals import then
+from relaymd.actors.texts import LONGEST, LONGEST_KEY, bounded
 from relaymd.bus import contract
 from relaymd.bus import messages as m
 from relaymd.bus.bus import Bus, RefusedError
@@ -31,9 +32,6 @@ from relaymd.core.job import (
 )
 from relaymd.core.outcome import AttemptEnd, Outcome
 from relaymd.core.retry import follow, follow_handoff
-
-LONGEST_TEXT = 8192
-"""Characters kept of what a worker tells in its own words."""
 
 NOT_A_FAILURE = (Outcome.COMPLETED, Outcome.CANCELLED, Outcome.NO_PROGRESS)
 
@@ -86,12 +84,15 @@ class Reports(Actor):
             epoch=message.epoch,
             restored=message.restored,
             progress=message.progress,
-            note=message.note[:LONGEST_TEXT],
+            note=bounded(message.note),
         )
         return self._take(message, message.epoch, lambda job: event, progress=message.progress)
 
     def checkpoint(self, message: m.CheckpointReport) -> Answer:
         new = message.checkpoint
+        if max(len(new.manifest), len(new.digest)) > LONGEST_KEY:
+            text = f"the key of a manifest has at most {LONGEST_KEY} characters"
+            raise RefusedError.because(m.RefusalCode.INVALID, text)
 
         def decide(job: Job) -> JobEvent | None:
             event = Checkpointed(epoch=new.epoch, checkpoint=new)
@@ -104,11 +105,11 @@ class Reports(Actor):
         return self._take(message, new.epoch, decide, progress=new.progress)
 
     def missed(self, message: m.CheckpointMiss) -> Answer:
-        event = CheckpointMissed(epoch=message.epoch, reason=message.reason[:LONGEST_TEXT])
+        event = CheckpointMissed(epoch=message.epoch, reason=bounded(message.reason))
         return self._take(message, message.epoch, lambda job: event)
 
     def draining(self, message: m.DrainReport) -> Answer:
-        event = Draining(epoch=message.epoch, reason=message.reason[:LONGEST_TEXT])
+        event = Draining(epoch=message.epoch, reason=bounded(message.reason))
         return self._take(
             message, message.epoch, lambda job: event if job.state is JobState.RUNNING else None
         )
@@ -135,16 +136,16 @@ class Reports(Actor):
             message,
             message.epoch,
             decide,
-            was_it=lambda job: job.end is not None and job.end.reason.startswith(end.reason),
+            was_it=lambda job: _ended_with(job, end.reason),
         )
 
     def handoff(self, message: m.Handoff) -> Answer:
-        reason = message.reason[:LONGEST_TEXT]
+        reason = bounded(message.reason)
         return self._take(
             message,
             message.epoch,
             lambda job: follow_handoff(job, reason),
-            was_it=lambda job: job.end is not None and job.end.reason.startswith(reason),
+            was_it=lambda job: _ended_with(job, reason),
         )
 
     def cancelled(self, message: m.CancelReport) -> Answer:
@@ -199,7 +200,14 @@ def _standing(job: Job) -> m.LeaseAnswer:
     return m.LeaseAnswer(standing=m.Standing.ACCEPTED)
 
 
+def _ended_with(job: Job, reason: str) -> bool:
+    """Whether the latest attempt ended in these words; a spent budget is told behind them."""
+    if job.end is None:
+        return False
+    return job.end.reason == reason or job.end.reason.startswith(f"{reason} (")
+
+
 def _bounded(end: AttemptEnd) -> AttemptEnd:
     return msgspec.structs.replace(
-        end, reason=end.reason[:LONGEST_TEXT], evidence=end.evidence[-LONGEST_TEXT:]
+        end, reason=bounded(end.reason), evidence=end.evidence[-LONGEST:]
     )
