@@ -1,6 +1,6 @@
 """Puts the orchestrator together. The one place that knows every actor."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -37,6 +37,8 @@ class World:
     policy: LivenessPolicy
     restarts: RestartPolicy
     hints: Hints | None = None
+    reachable: Callable[[], bool] = lambda: True
+    """Whether our own connection stands: while it does not, nobody is silent."""
 
 
 def orchestrator(world: World) -> Supervisor:
@@ -59,7 +61,13 @@ def orchestrator(world: World) -> Supervisor:
             "reports": lambda: Reports(bus, ledger, presence, jitter=jitter),
             "desk": lambda: Desk(bus, ledger, views, started_at=started_at, health=health),
             "reaper": lambda: Reaper(
-                bus, ledger, presence, sightings, policy=policy, jitter=jitter
+                bus,
+                ledger,
+                presence,
+                sightings,
+                policy=policy,
+                jitter=jitter,
+                reachable=world.reachable,
             ),
             "provisioner": lambda: Provisioner(
                 bus, ledger, presence, sightings, world.providers, entropy=world.rng.randbytes

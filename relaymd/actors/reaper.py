@@ -1,6 +1,6 @@
 """Turns silence into requeues: finds workers that are dead and leases that nobody holds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 import structlog
@@ -14,7 +14,8 @@ from relaymd.actors.sightings import Sightings
 from relaymd.bus import contract
 from relaymd.bus.bus import Bus, BusError, NoResponderError
 from relaymd.bus.messages import Ping, Standing
-from relaymd.core.ids import WorkerId
+from relaymd.core.ids import Epoch, JobId, Monotonic, WorkerId
+from relaymd.core.job import Job, JobState
 from relaymd.core.reaping import Forget, LivenessPolicy, Probe, Revoke, reap
 from relaymd.core.worker import WorkerLost
 
@@ -40,26 +41,37 @@ class Reaper(Actor):
         *,
         policy: LivenessPolicy,
         jitter: Callable[[], float],
+        reachable: Callable[[], bool] = lambda: True,
     ) -> None:
+        """reachable: whether anybody's word could reach us just now."""
         super().__init__(bus)
         self._ledger = ledger
         self._presence = presence
         self._sightings = sightings
         self._policy = policy
         self._jitter = jitter
+        self._reachable = reachable
         self._probing: set[WorkerId] = set()
+        self._assigned: dict[tuple[JobId, Epoch], Monotonic] = {}
 
     async def tick(self) -> None:
         if self._ledger.broken:
             return
+        if not self._reachable():
+            # The silence is on our side, and proves nothing about anybody.
+            self._presence.reset()
+            self._assigned.clear()
+            return
+        leased = [*self._ledger.leased()]
+        self._note_assigned(leased)
         commands = reap(
             [
                 self._presence.vital(worker.id, self._sightings.of(worker.allocation))
                 for worker in self._ledger.workers.values()
             ],
-            [*self._ledger.leased()],
+            leased,
+            assigned=self._assigned,
             now=self._presence.clock(),
-            wall=self._ledger.wall(),
             policy=self._policy,
         )
         for command in commands:
@@ -73,6 +85,15 @@ class Reaper(Actor):
                     self._presence.forget(worker)
                     log.warning("worker.lost", worker=worker, reason=reason)
         self._presence.retain(job.id for job in self._ledger.leased())
+
+    def _note_assigned(self, leased: Iterable[Job]) -> None:
+        """Keep since when each lease waits for its `start`, by our own clock and from our start on.
+
+        When it was granted says less: that clock may step, and we may have been away since.
+        """
+        now = self._presence.clock()
+        waiting = [(job.id, job.epoch) for job in leased if job.state is JobState.ASSIGNED]
+        self._assigned = {key: self._assigned.get(key, now) for key in waiting}
 
     def _revoke(self, command: Revoke) -> None:
         job = self._ledger.jobs[command.job]
@@ -89,10 +110,13 @@ class Reaper(Actor):
 
     async def _probe(self, worker: WorkerId) -> None:
         """Ask a silent worker. An answer is a word like any other; none is no verdict."""
+        asked = self._presence.clock()
         try:
             pong = await self.bus.ask(contract.PING, Ping(worker=worker))
         except NoResponderError:
-            self._presence.disconnect(worker)
+            # It may have come back, or left, while we asked.
+            if worker in self._ledger.workers and self._presence.heard(worker) <= asked:
+                self._presence.disconnect(worker)
         except BusError:
             log.info("worker.silent", worker=worker)
         else:

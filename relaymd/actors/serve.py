@@ -91,6 +91,7 @@ async def serve(config: Config, environ: Mapping[str, str]) -> None:
             policy=policy(config),
             restarts=RestartPolicy(),
             hints=hints,
+            reachable=lambda: bus.connected,
         )
         log.info("orchestrator.runs", jobs=len(ledger.jobs), workers=len(ledger.workers))
         await orchestrator(world).run()

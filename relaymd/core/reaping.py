@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from relaymd.core.ids import Epoch, JobId, Monotonic, UnixTime, WorkerId
+from relaymd.core.ids import Epoch, JobId, Monotonic, WorkerId
 from relaymd.core.job import Job, JobState
 
 
@@ -105,11 +105,13 @@ def reap(
     vitals: Iterable[Vital],
     leased: Iterable[Job],
     *,
+    assigned: Mapping[tuple[JobId, Epoch], Monotonic],
     now: Monotonic,
-    wall: UnixTime,
     policy: LivenessPolicy,
 ) -> list[ReapCommand]:
     """Decide over all registered workers and all jobs that hold a lease.
+
+    assigned: since when each lease is known to wait for its `start`; what is not in it is new.
 
     Revocations come before the forgetting: dying between the two is repaired by the next
     sweep. A lease whose worker is not registered is revoked as well.
@@ -120,7 +122,12 @@ def reap(
     revocations = [
         revocation
         for job in leased
-        if (revocation := _revocation(job, verdicts, dead, wall, policy)) is not None
+        if (
+            revocation := _revocation(
+                job, verdicts, dead, now - assigned.get(_key(job), now), policy
+            )
+        )
+        is not None
     ]
     return [*probes, *revocations, *(Forget(id, dead[id]) for id in sorted(dead))]
 
@@ -129,7 +136,7 @@ def _revocation(
     job: Job,
     known: Mapping[WorkerId, object],
     dead: Mapping[WorkerId, str],
-    wall: UnixTime,
+    unconfirmed: float,
     policy: LivenessPolicy,
 ) -> Revoke | None:
     lease = job.lease
@@ -139,7 +146,11 @@ def _revocation(
         return Revoke(job.id, lease.epoch, f"worker {lease.worker} was lost: {dead[lease.worker]}")
     if lease.worker not in known:
         return Revoke(job.id, lease.epoch, f"worker {lease.worker} is not registered")
-    if job.state is JobState.ASSIGNED and wall - lease.granted_at > policy.confirm_within:
+    if job.state is JobState.ASSIGNED and unconfirmed > policy.confirm_within:
         reason = f"worker {lease.worker} did not confirm its lease"
         return Revoke(job.id, lease.epoch, reason, charged=False)
     return None
+
+
+def _key(job: Job) -> tuple[JobId, Epoch]:
+    return (job.id, job.epoch)

@@ -65,6 +65,7 @@ class Parts:
     policy: LivenessPolicy = POLICY
     clock: Clock = field(default_factory=Clock)
     broker: Broker = field(default_factory=Broker)
+    reachable: Callable[[], bool] = lambda: True
 
 
 class Office:
@@ -124,7 +125,13 @@ class Office:
                 bus, ledger, views, started_at=ledger.wall(), health=self.supervisor.health
             ),
             "reaper": lambda: Reaper(
-                bus, ledger, presence, self.sightings, policy=parts.policy, jitter=jitter
+                bus,
+                ledger,
+                presence,
+                self.sightings,
+                policy=parts.policy,
+                jitter=jitter,
+                reachable=parts.reachable,
             ),
             "provisioner": lambda: Provisioner(
                 bus, ledger, presence, self.sightings, parts.providers, entropy=rng.randbytes
@@ -138,15 +145,15 @@ async def opened(path: Path, parts: Parts | None = None) -> AsyncGenerator[Offic
     """An orchestrator over this file until the block ends; then everything is on disk."""
     parts = parts or Parts()
     async with open_database(path) as tables:
-        async with Ledger.open(parts.disk or tables, wall=parts.clock.wall) as ledger:
+        disk = parts.disk or tables
+        async with Ledger.open(disk, wall=parts.clock.wall) as ledger, asyncio.TaskGroup() as group:
             office = Office(parts, ledger)
-            async with asyncio.TaskGroup() as group:
-                running = group.create_task(office.supervisor.run())
-                await turns()
-                try:
-                    yield office
-                finally:
-                    running.cancel()
+            running = group.create_task(office.supervisor.run())
+            await turns()
+            try:
+                yield office
+            finally:
+                running.cancel()
 
 
 async def _defect() -> None:

@@ -133,7 +133,9 @@ async def test_a_heartbeat_of_a_worker_that_does_not_own_the_job_changes_no_prog
     it = await owner.begin()
     await owner.beat(it, progress=Progress(step=5))
 
-    assert await stranger.beat(it, progress=Progress(step=1)) == m.HeartbeatAck(superseded=("j1",))
+    assert await stranger.beat(it, progress=Progress(step=1)) == m.HeartbeatAck(
+        superseded=(it.job,)
+    )
     assert (await office.operator.details()).view.progress == Progress(step=5)
 
 
@@ -300,13 +302,13 @@ async def test_a_hint_source_that_ends_is_asked_again(tmp_path: Path) -> None:
         begun.append(1)
         if len(begun) > 1:
             await asyncio.Event().wait()
-        for id in ():
-            yield id
+        for nobody in list[WorkerId]():
+            yield nobody
 
     async with opened(tmp_path / "db", Parts(hints=hints)) as office:
         await until(lambda: len(begun) == 2)
         await turns()
-        assert await office.worker().register()
+        await office.worker().register()
 
 
 async def test_what_a_worker_said_of_itself_is_shown(office: Office) -> None:

@@ -272,7 +272,7 @@ async def test_a_checkpoint_whose_manifest_cannot_be_a_key_is_refused(office: Of
     worker = office.worker()
     huge = msgspec.structs.replace(checkpoint(1, it.epoch), manifest="k" * 100_000)
 
+    report = m.CheckpointReport(worker=worker.id, job=it.job, checkpoint=huge)
     with pytest.raises(RefusedError):
-        report = m.CheckpointReport(worker=worker.id, job=it.job, checkpoint=huge)
         await worker.bus.ask(contract.CHECKPOINT, report)
     assert (await office.operator.show()).generation == 0
