@@ -120,6 +120,10 @@ class Ledger:
     def worker_of(self, allocation: AllocationId) -> Worker | None:
         return self._state.worker_of(allocation)
 
+    def has_joined(self, allocation: AllocationId) -> bool:
+        """Whether a worker of this live allocation ever registered, as far as we remember."""
+        return self._state.has_joined(allocation)
+
     async def fetch(self, id: JobId) -> Job:
         """The job of this id, or the only one whose id begins so; final ones as well.
 

@@ -65,6 +65,7 @@ class Provisioner(Actor):
         self._failures: dict[str, list[Monotonic]] = {}
         self._withdrawn: set[AllocationId] = set()
         self._winding_down = False
+        self._resting = asyncio.Event()
 
     def bindings(self) -> Iterable[Binding]:
         yield contract.WIND_DOWN.answered_by(self.wind_down)
@@ -72,27 +73,33 @@ class Provisioner(Actor):
     def bells(self) -> Iterable[Bell]:
         yield self._ledger.queued
 
-    def wind_down(self, message: WindDown) -> Done:
+    def wind_down(self, message: WindDown) -> asyncio.Future[Done]:
         self._winding_down = True
+        return self.answer(self._wound_down())
+
+    async def _wound_down(self) -> Done:
+        """Whoever counts the workers next must find all that were asked for."""
+        await self._resting.wait()
         return Done()
 
     async def tick(self) -> None:
+        self._resting.clear()
         try:
-            await self._provision()
-        except* LedgerUnavailableError as group:
-            log.warning("provisioner.waits", reason=str(group.exceptions[0]))
+            await self._observe_all()
+            if not self._ledger.broken:
+                self._note_active()
+                await self._carry_out([] if self._winding_down else self._plan())
+        finally:
+            self._resting.set()
 
-    async def _provision(self) -> None:
-        if self._ledger.broken:
-            return
+    async def _observe_all(self) -> None:
         async with asyncio.TaskGroup() as group:
             for cluster, provider in self._providers.items():
                 group.create_task(self._observe(cluster, provider))
-        self._note_active()
-        if self._ledger.broken or self._winding_down:
-            return
+
+    async def _carry_out(self, commands: Iterable[Submit | Withdraw]) -> None:
         async with asyncio.TaskGroup() as group:
-            for command in self._plan():
+            for command in commands:
                 match command:
                     case Submit(cluster=cluster, count=count, reason=reason):
                         group.create_task(self._submit(cluster, count, reason))
@@ -159,12 +166,9 @@ class Provisioner(Actor):
     def _end(self, allocation: Allocation, reason: str) -> None:
         if self._ledger.broken or allocation.id not in self._ledger.allocations:
             return
-        wanted = allocation.id in self._withdrawn
+        wanted = allocation.id in self._withdrawn or self._winding_down
         known = self._ledger.allocations[allocation.id]
-        became_worker = (
-            known.state is AllocationState.ACTIVE
-            or self._ledger.worker_of(allocation.id) is not None
-        )
+        became_worker = known.state is AllocationState.ACTIVE or self._ledger.has_joined(known.id)
         self._withdrawn.discard(allocation.id)
         if not became_worker and not wanted:
             self._failures.setdefault(allocation.cluster, []).append(self._now())
@@ -175,16 +179,25 @@ class Provisioner(Actor):
         for _ in range(count):
             id = AllocationId(token("a", self._entropy(8)))
             allocation = Allocation(id=id, cluster=cluster, requested_at=self._ledger.wall())
-            await self._ledger.put_allocation(allocation, "requested", reason)
+            try:
+                await self._ledger.put_allocation(allocation, "requested", reason)
+            except LedgerUnavailableError:
+                return  # nothing was asked for; the next tick sees whether it still is needed
+            if self._winding_down:
+                self._end(allocation, "the stack goes down")
+                return
             try:
                 external = await self._providers[cluster].submit(id)
             except ProviderError as exc:
                 log.warning("provider.refused", cluster=cluster, reason=str(exc))
                 self._failures.setdefault(cluster, []).append(self._now())
                 return  # whether it is there after all, the next look tells
-            if id in self._ledger.allocations and not self._ledger.broken:
-                known = msgspec.structs.replace(self._ledger.allocations[id], external=external)
-                self._put(known, AllocationState.SUBMITTED)
+            self._note_submitted(id, external)
+
+    def _note_submitted(self, id: AllocationId, external: str) -> None:
+        if id in self._ledger.allocations and not self._ledger.broken:
+            known = msgspec.structs.replace(self._ledger.allocations[id], external=external)
+            self._put(known, AllocationState.SUBMITTED)
 
     async def _withdraw(self, id: AllocationId) -> None:
         allocation = self._ledger.allocations.get(id)

@@ -26,13 +26,14 @@ class State:
         self.published = snapshot.published
         self._held: dict[WorkerId, dict[JobId, Job]] = {}
         self._by_allocation: dict[AllocationId, WorkerId] = {}
+        self._joined: set[AllocationId] = set()
         for job in snapshot.jobs:
             self.put(job, known=None)
         self.counts = Counter(snapshot.counts)
-        for worker in snapshot.workers:
-            self.put_worker(worker)
         for allocation in snapshot.allocations:
             self.put_allocation(allocation)
+        for worker in snapshot.workers:
+            self.put_worker(worker)
 
     def put(self, job: Job, *, known: Job | None) -> None:
         """Take note of the job as it is now. known: as it was, None if it is new."""
@@ -63,6 +64,8 @@ class State:
         self.workers[worker.id] = worker
         if worker.allocation is not None:
             self._by_allocation[worker.allocation] = worker.id
+            if worker.allocation in self.allocations:
+                self._joined.add(worker.allocation)
 
     def drop_worker(self, id: WorkerId) -> None:
         worker = self.workers.pop(id, None)
@@ -73,9 +76,13 @@ class State:
         id = self._by_allocation.get(allocation)
         return self.workers[id] if id is not None else None
 
+    def has_joined(self, allocation: AllocationId) -> bool:
+        return allocation in self._joined
+
     def put_allocation(self, allocation: Allocation) -> None:
         if allocation.state is AllocationState.ENDED:
             self.allocations.pop(allocation.id, None)
+            self._joined.discard(allocation.id)
         else:
             self.allocations[allocation.id] = allocation
 

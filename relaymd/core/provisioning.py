@@ -85,7 +85,7 @@ def plan(
     """
     ranked = sorted(offers, key=lambda offer: (offer.provider.rank, offer.cluster))
     coming = {offer.cluster: _coming(offer, allocations) for offer in ranked}
-    room = {offer.cluster: offer.limit - _live(offer, allocations) for offer in ranked}
+    room = {offer.cluster: max(offer.limit - _live(offer, allocations), 0) for offer in ranked}
     spare_seats = list(idle)
     spare_coming = {offer.cluster: coming[offer.cluster] * offer.slots for offer in ranked}
     wanted: dict[str, int] = {}

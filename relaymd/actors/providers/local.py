@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from relaymd.actors.providers import processes
@@ -31,6 +31,7 @@ class LocalProvider:
         *,
         limit: int,
         slots: int,
+        command: Sequence[str] = (sys.executable, "-m", "relaymd.worker"),
         offload: Offload = asyncio.to_thread,
     ) -> None:
         """environment: what the workers inherit; it leads them to the state folder."""
@@ -38,6 +39,7 @@ class LocalProvider:
         self._environment = environment
         self._limit = limit
         self._slots = slots
+        self._command = command
         self._offload = offload
         self._children: dict[AllocationId, subprocess.Popen[bytes]] = {}
         self._missed: dict[AllocationId, float] = {}
@@ -60,9 +62,10 @@ class LocalProvider:
             "RELAYMD_WORKER_PROVIDER": ProviderKind.LOCAL,
             "RELAYMD_WORKER_CLUSTER": CLUSTER,
         }
-        command = [sys.executable, "-m", "relaymd.worker"]
         try:
-            process = await self._offload(processes.start, self._state, id, command, environment)
+            process = await self._offload(
+                processes.start, self._state, id, self._command, environment
+            )
         except OSError as exc:
             raise ProviderError(f"a worker cannot be started here: {exc.strerror}") from exc
         self._children[id] = process
@@ -73,8 +76,11 @@ class LocalProvider:
 
     async def cancel(self, allocation: Allocation) -> None:
         pid = await self._offload(processes.find, self._state, allocation.id)
+        child = self._children.get(allocation.id)
         if pid is not None:
             processes.terminate(pid)
+        elif child is not None:  # it has not left its record yet
+            child.terminate()
 
     def _look(self, allocations: Collection[Allocation]) -> dict[AllocationId, Sighting]:
         for id in [id for id, child in self._children.items() if child.poll() is not None]:
@@ -90,9 +96,11 @@ class LocalProvider:
         return now - self._missed.setdefault(id, now) < APPEARS_WITHIN
 
     def _sight(self, id: AllocationId) -> Sighting:
-        if processes.find(self._state, id) is not None:
+        evidence, _ = processes.look(self._state, id)
+        if evidence is Evidence.ALIVE or id in self._children:
             return Sighting(evidence=Evidence.ALIVE)
-        if not processes.is_recorded(self._state, id) and self._may_still_appear(id):
+        recorded = processes.is_recorded(self._state, id)
+        if evidence is Evidence.UNKNOWN and (recorded or self._may_still_appear(id)):
             return Sighting(evidence=Evidence.UNKNOWN)
         words = processes.last_words(self._state, id)
         reason = f"its process ended; its last line: {words}" if words else "its process ended"

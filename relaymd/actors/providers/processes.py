@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from relaymd.core.ids import AllocationId
-from relaymd.process import is_zombie
+from relaymd.core.reaping import Evidence
+from relaymd.process import alive, is_zombie
 
 ALLOCATION = "RELAYMD_WORKER_ALLOCATION"
 
@@ -43,14 +44,30 @@ def start(
         )
 
 
-def find(state: Path, id: AllocationId) -> int | None:
-    """The live process of an allocation."""
+def look(state: Path, id: AllocationId) -> tuple[Evidence, int | None]:
+    """What is known of an allocation's process, and its id while it lives.
+
+    Unknown: there is no record yet, or none that can be read, or the process is just
+    becoming the worker, when for an instant it has no environment.
+    """
     try:
         pid = int((home(state, id) / "pid").read_text())
-        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except (OSError, ValueError):
-        return None
-    return pid if f"{ALLOCATION}={id}".encode() in environment and not is_zombie(pid) else None
+        return Evidence.UNKNOWN, None
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return Evidence.GONE, None  # nobody has the number, or another user by now
+    if f"{ALLOCATION}={id}".encode() in environment.split(b"\0") and not is_zombie(pid):
+        return Evidence.ALIVE, pid
+    if not environment and not is_zombie(pid) and alive(pid):
+        return Evidence.UNKNOWN, None
+    return Evidence.GONE, None
+
+
+def find(state: Path, id: AllocationId) -> int | None:
+    """The live process of an allocation."""
+    return look(state, id)[1]
 
 
 def is_recorded(state: Path, id: AllocationId) -> bool:
