@@ -23,7 +23,7 @@ from relaymd.config import Config, Loaded, read_config
 from relaymd.connection import Role, find
 from relaymd.core.ids import TOKEN, JobId, UnixTime
 
-REACH_WITHIN = 2.0
+REACH_WITHIN = 1.5
 """Seconds to look for the server before a person is told that it is not there."""
 
 

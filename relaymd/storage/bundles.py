@@ -28,6 +28,10 @@ MTIME = 315532800
 """1980: the time of every file in every archive, so that the same folder gives the same bytes."""
 
 
+DEEPEST = 100
+"""Folders within folders: far deeper ones cannot even be deleted by `shutil`."""
+
+
 class InvalidBundleError(Exception):
     """A folder or an archive is no bundle. The message is one sentence."""
 
@@ -141,6 +145,8 @@ def _scan(folder: Path) -> Mapping[str, os.stat_result]:
 
 def _entries(folder: Path, above: str) -> Iterator[tuple[str, os.stat_result]]:
     for entry in os.scandir(folder):
+        if above.count("/") > DEEPEST:
+            raise InvalidBundleError(f"the bundle nests folders more than {DEEPEST} deep")
         status = entry.stat(follow_symlinks=False)
         if stat.S_ISDIR(status.st_mode):
             if entry.name in LEFT_OUT:

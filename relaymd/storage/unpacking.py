@@ -14,13 +14,10 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from relaymd.storage.bundles import InvalidBundleError, Limits
+from relaymd.storage.bundles import DEEPEST, InvalidBundleError, Limits
 
 _PIECE = 1024 * 1024
 """Bytes read at once; a header that is longer is an attack."""
-
-DEEPEST = 100
-"""Folders within folders: far deeper ones cannot even be deleted by `shutil`."""
 
 _BROKEN = (
     tarfile.TarError,

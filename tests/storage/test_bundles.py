@@ -1,9 +1,11 @@
 import asyncio
 import os
+import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -131,6 +133,10 @@ def unix_socket(folder: Path) -> None:
         os.chdir(here)
 
 
+def too_deep(folder: Path) -> None:
+    (folder / ("d/" * 101)).mkdir(parents=True)
+
+
 def not_utf8(folder: Path) -> None:
     Path(os.fsdecode(os.fsencode(folder) + b"/\xff")).touch()
 
@@ -151,6 +157,7 @@ def not_utf8(folder: Path) -> None:
         (pipe, "input/pipe is a device, a socket or a pipe"),
         (unix_socket, "socket is a device, a socket or a pipe"),
         (not_utf8, "is not UTF-8"),
+        (too_deep, "nests folders more than 100 deep"),
     ],
 )
 def test_what_is_no_bundle_is_refused_in_one_sentence(
@@ -163,20 +170,24 @@ def test_what_is_no_bundle_is_refused_in_one_sentence(
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_cannot_be_read_is_refused(source: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def common_place() -> Generator[Path]:
+    """A folder for everybody; those of pytest are for their owner alone."""
+    with tempfile.TemporaryDirectory(prefix="relaymd-test-") as folder:
+        Path(folder).chmod(0o777)
+        yield Path(folder)
+
+
+def test_a_file_that_cannot_be_read_is_refused(source: Path, common_place: Path) -> None:
+    source = Path(shutil.copytree(source, common_place / "bundle", symlinks=True))
     (source / "run.sh").chmod(0o000)
-    for folder in (source, *source.parents):
-        if folder.is_relative_to(tmp_path.parents[1]):
-            folder.chmod(0o755)
-    (tmp_path / "out").mkdir(mode=0o777)
-    (tmp_path / "out").chmod(0o777)
     script = (
         "import os, sys; from pathlib import Path; from relaymd.storage import bundles\n"
         "if os.getuid() == 0: os.setuid(65534)  # root may read everything\n"
         "try: bundles.pack(Path(sys.argv[1]), Path(sys.argv[2]))\n"
         "except bundles.InvalidBundleError as exc: print(exc)"
     )
-    command = [sys.executable, "-c", script, str(source), str(tmp_path / "out/a")]
+    command = [sys.executable, "-c", script, str(source), str(common_place / "a")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("run.sh cannot be read: Permission denied\n", "")
 
