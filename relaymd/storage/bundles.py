@@ -144,9 +144,11 @@ def _scan(folder: Path) -> Mapping[str, os.stat_result]:
 
 
 def _entries(folder: Path, above: str) -> Iterator[tuple[str, os.stat_result]]:
-    for entry in os.scandir(folder):
-        if above.count("/") > DEEPEST:
-            raise InvalidBundleError(f"the bundle nests folders more than {DEEPEST} deep")
+    with os.scandir(folder) as found:
+        entries = [*found]
+    if entries and above.count("/") > DEEPEST:
+        raise InvalidBundleError(f"the bundle nests folders more than {DEEPEST} deep")
+    for entry in entries:
         status = entry.stat(follow_symlinks=False)
         if stat.S_ISDIR(status.st_mode):
             if entry.name in LEFT_OUT:
