@@ -50,12 +50,20 @@ class Commits:
     """Writes batch after batch to the disk, each as soon as the one before is there.
 
     A batch that fails takes with it everything recorded since, for that stands on it. Then the
-    disk is tried until it works again, and the state is read back from it.
+    state is read back, so that questions are answered from what is there, and the disk is
+    tried until it takes something again.
     """
 
     def __init__(
-        self, disk: Disk, *, stored: Callable[[Batch], None], reload: Callable[[], Awaitable[None]]
+        self,
+        disk: Disk,
+        *,
+        stored: Callable[[Batch], None],
+        reload: Callable[[], Awaitable[None]],
+        probe: Callable[[], Awaitable[None]],
+        recovered: Callable[[], None],
     ) -> None:
+        """reload: reads the state back. probe: writes something that is known already."""
         self.pending = Pending()
         self.broken = ""
         """Why nothing can be recorded just now; empty: all is well."""
@@ -63,6 +71,8 @@ class Commits:
         self._disk = disk
         self._stored = stored
         self._reload = reload
+        self._probe = probe
+        self._recovered = recovered
         self._writing: Pending | None = None
         self._wake = asyncio.Event()
 
@@ -115,15 +125,18 @@ class Commits:
         self.pending = Pending()
 
     async def _recover(self) -> None:
+        await self._insist(self._reload)
+        await self._insist(self._probe)
+        self.broken = ""
+        log.info("ledger.recovered")
+        self._recovered()
+
+    async def _insist(self, step: Callable[[], Awaitable[None]]) -> None:
         delay = FIRST_RETRY
         while True:
             try:
-                await self._reload()
+                return await step()
             except DiskError as exc:
                 self.broken = str(exc)
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, LAST_RETRY)
-            else:
-                self.broken = ""
-                log.info("ledger.recovered")
-                return

@@ -50,7 +50,13 @@ class Ledger:
         self.wall = wall
         self._disk = disk
         self._state = state
-        self._commits = Commits(disk, stored=self._stored, reload=self._reload)
+        self._commits = Commits(
+            disk,
+            stored=self._stored,
+            reload=self._reload,
+            probe=self._probe,
+            recovered=self.queued.ring,
+        )
 
     @classmethod
     @asynccontextmanager
@@ -256,10 +262,13 @@ class Ledger:
         self.committed.ring()
 
     async def _reload(self) -> None:
-        """Begin anew from what the disk has, once it takes something again."""
-        await self._disk.commit(Batch(published=self._state.published))
+        """Begin anew from what the disk has."""
+        published = self._state.published
         self._state = State(await self._disk.load())
-        self.queued.ring()
+        self._state.published = max(self._state.published, published)
+
+    async def _probe(self) -> None:
+        await self._disk.commit(Batch(published=self._state.published))
 
 
 def _definition(job: Job) -> tuple[object, ...]:

@@ -1,0 +1,68 @@
+"""A provider whose computers are words: it does what it is told and can be told to fail."""
+
+import asyncio
+from collections.abc import Collection, Mapping
+
+from relaymd.actors.providers.provider import ProviderError, Sighting
+from relaymd.core.ids import AllocationId, WorkerId
+from relaymd.core.provisioning import Allocation, Offer
+from relaymd.core.reaping import Evidence
+from relaymd.core.resources import ProviderKind, Seat
+
+
+class Cloud:
+    """Implements Provider."""
+
+    def __init__(self, cluster: str = "north", *, limit: int = 4, slots: int = 1) -> None:
+        self.cluster = cluster
+        self.limit = limit
+        self.slots = slots
+        self.alive: list[AllocationId] = []
+        self.asked: list[AllocationId] = []
+        self.cancelled: list[AllocationId] = []
+        self.blind = False
+        """It cannot say anything about anybody."""
+
+        self.refuses = False
+        self.accepts_but_fails = False
+        """Like an sbatch that timed out and was accepted."""
+
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    def offer(self) -> Offer:
+        seat = Seat(worker=WorkerId("w"), cluster=self.cluster, provider=ProviderKind.SLURM)
+        return Offer(
+            cluster=self.cluster,
+            provider=ProviderKind.SLURM,
+            template=seat,
+            slots=self.slots,
+            limit=self.limit,
+        )
+
+    async def submit(self, id: AllocationId) -> str:
+        self.asked.append(id)
+        await self.gate.wait()
+        if self.refuses:
+            raise ProviderError("sbatch: error: no such partition")
+        self.alive.append(id)
+        if self.accepts_but_fails:
+            raise ProviderError("sbatch timed out")
+        return f"slurm-{len(self.asked)}"
+
+    async def observe(self, allocations: Collection[Allocation]) -> Mapping[AllocationId, Sighting]:
+        if self.blind:
+            raise ProviderError("squeue: connection refused")
+        return {one.id: self._sight(one.id) for one in allocations}
+
+    async def cancel(self, allocation: Allocation) -> None:
+        if self.blind:
+            raise ProviderError("scancel: connection refused")
+        self.cancelled.append(allocation.id)
+        if allocation.id in self.alive:
+            self.alive.remove(allocation.id)
+
+    def _sight(self, id: AllocationId) -> Sighting:
+        if id in self.alive:
+            return Sighting(evidence=Evidence.ALIVE)
+        return Sighting(evidence=Evidence.GONE, reason="TIMEOUT")
