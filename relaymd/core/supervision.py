@@ -18,6 +18,9 @@ FROM_OUTSIDE = frozenset(
 LONGEST_LINE = 1000
 """Characters of a line that are kept while its end has not come, and as evidence."""
 
+NO_ROOM = ("No space left on device", "Disk quota exceeded")
+"""What the C library calls it, whatever the engine's language."""
+
 SHELL_SIGNAL = 128
 """A shell says of a command that a signal ended: 128 and its number."""
 
@@ -107,13 +110,24 @@ def signal_of(code: int) -> signal.Signals | None:
         return None
 
 
-def classify(code: int, evidence: str) -> AttemptEnd:
-    """What an engine's end by itself means. `evidence`: the last lines of its output."""
+def classify(code: int, evidence: str, *, disk_full: bool = False) -> AttemptEnd:
+    """What an engine's end by itself means.
+
+    evidence: the last lines of its output. disk_full: as seen after its end; an engine that
+    could not write did not fail, its node did.
+    """
     if code == 0:
         return AttemptEnd(outcome=Outcome.COMPLETED, reason="the engine finished", exit_code=0)
     ended_by = signal_of(code)
     if ended_by is None:
         reason = f"the engine exited with code {code}"
+        if disk_full or any(words in evidence for words in NO_ROOM):
+            return AttemptEnd(
+                outcome=Outcome.NODE_UNFIT,
+                reason=f"{reason}, and this node's disk is full",
+                exit_code=code,
+                evidence=evidence,
+            )
         return _failed(reason, evidence, code)
     reason = f"the engine was ended by {ended_by.name}"
     if ended_by in FROM_OUTSIDE:

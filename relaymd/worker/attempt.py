@@ -67,7 +67,13 @@ class Attempt:
         output = Capture(tools, held, place, () if spec.fatal_log_path else fatal)
         watch = Watch(tools, held, place, spec, output, fatal)
         cycle = Cycle(
-            tools, held, place, spec, restored=staged.restored, generation=staged.generation
+            tools,
+            held,
+            place,
+            spec,
+            restored=staged.restored,
+            generation=staged.generation,
+            store_output=output.store_if_possible,
         )
         await cycle.learn()
         await watch.begin()

@@ -7,6 +7,7 @@ order, and the orchestrator takes each once. Cycles of one lease never overlap.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -47,6 +48,10 @@ class CycleError(Exception):
         """What an attempt ends as whose last files meet this; None: time may heal it."""
 
 
+async def _no_output() -> None:
+    pass
+
+
 class Cycle:
     def __init__(
         self,
@@ -57,12 +62,18 @@ class Cycle:
         *,
         restored: Manifest | None,
         generation: Generation,
+        store_output: Callable[[], Awaitable[None]] = _no_output,
     ) -> None:
-        """generation: the newest committed one, whether or not it could be restored."""
+        """generation: the newest committed one, whether or not it could be restored.
+
+        store_output: called before a generation is reported, so that what the engine said on
+        the way to a checkpoint outlives the worker as the checkpoint does. Must not raise.
+        """
         self._tools = tools
         self._held = held
         self._place = place
         self._spec = spec
+        self._store_output = store_output
         self._entries: dict[str, FileEntry] = {}
         if restored is not None:
             self._entries = {entry.path: entry for entry in restored.files}
@@ -193,6 +204,7 @@ class Cycle:
             raise CycleError(reason, fatal=Outcome.NODE_UNFIT) from exc
         self._known.update(copied.look.files)
         if checkpoint is not None:
+            await self._store_output()
             self.unanswered.append(checkpoint)
             await self.settle()
         return checkpoint is not None

@@ -4,6 +4,9 @@ import os
 import shutil
 from pathlib import Path
 
+NO_ROOM = 1024 * 1024
+"""Bytes."""
+
 
 def write_durably(path: Path, data: bytes) -> None:
     """Replace a file so that it is whole, and on disk, when this returns. Raises OSError."""
@@ -59,6 +62,15 @@ def tail(path: Path, size: int) -> bytes:
             return file.read(size)
     except OSError:
         return b""
+
+
+def is_full(folder: Path) -> bool:
+    """Whether the disk under the folder has no room to speak of; False where nobody can tell."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize < NO_ROOM
 
 
 def remove_tree(folder: Path) -> None:

@@ -56,6 +56,8 @@ class Capture:
             Stream(OutputStream.STDOUT, place.stdout, fatal),
             Stream(OutputStream.STDERR, place.stderr, fatal),
         )
+        self._storing = asyncio.Lock()
+        """Two at once would put two pieces under one offset."""
 
     @property
     def fatal(self) -> str | None:
@@ -70,10 +72,13 @@ class Capture:
     async def store_for_ever(self) -> None:
         while True:
             await asyncio.sleep(self._tools.pace.piece_every)
-            try:
-                await self.store()
-            except StorageError as exc:
-                log.warning("output.not_stored", job=self._held.job, reason=str(exc))
+            await self.store_if_possible()
+
+    async def store_if_possible(self) -> None:
+        try:
+            await self.store()
+        except StorageError as exc:
+            log.warning("output.not_stored", job=self._held.job, reason=str(exc))
 
     async def publish(self) -> None:
         """Send out what is new, and search it."""
@@ -86,17 +91,18 @@ class Capture:
 
     async def store(self) -> None:
         """Upload what is new. Raises StorageError; what was not stored is tried again."""
-        for stream in self._streams:
-            while data := await self._read(stream, stream.stored, PIECE):
-                await put_log_piece(
-                    self._tools.store,
-                    self._held.job,
-                    self._held.epoch,
-                    stream.name,
-                    stream.stored,
-                    data,
-                )
-                stream.stored += len(data)
+        async with self._storing:
+            for stream in self._streams:
+                while data := await self._read(stream, stream.stored, PIECE):
+                    await put_log_piece(
+                        self._tools.store,
+                        self._held.job,
+                        self._held.epoch,
+                        stream.name,
+                        stream.stored,
+                        data,
+                    )
+                    stream.stored += len(data)
 
     async def last_lines(self) -> str:
         """The end of both streams, as evidence."""

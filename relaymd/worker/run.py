@@ -22,7 +22,7 @@ from relaymd.core import draining
 from relaymd.core.ids import Monotonic
 from relaymd.core.outcome import AttemptEnd, Outcome
 from relaymd.core.supervision import classify
-from relaymd.worker import ending, settling, ticks
+from relaymd.worker import ending, files, settling, ticks
 from relaymd.worker.cycle import CycleError
 from relaymd.worker.held import Wish
 from relaymd.worker.outbox import Letter
@@ -69,7 +69,8 @@ class Run:
             evidence = end.evidence or evidence
             self._end = msgspec.structs.replace(end, exit_code=code, evidence=evidence)
             return await ending.fail(running, self._end)
-        self._end = classify(end, evidence)
+        full = await running.tools.offload(files.is_full, running.place.folder)
+        self._end = classify(end, evidence, disk_full=full)
         if self._end.outcome is Outcome.COMPLETED:
             return await ending.complete(running)
         if self._end.outcome is Outcome.INTERRUPTED:

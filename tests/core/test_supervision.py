@@ -119,3 +119,14 @@ def test_an_exit_is_classified_by_whose_doing_it_was(
     assert end.outcome is outcome
     assert words in end.reason
     assert end.exit_code == code
+
+
+@pytest.mark.parametrize(
+    ("evidence", "disk_full"),
+    [("OSError: [Errno 28] No space left on device", False), ("", True)],
+)
+def test_an_engine_that_ran_out_of_disk_blames_its_node(evidence: str, disk_full: bool) -> None:
+    assert classify(1, evidence, disk_full=disk_full).outcome is Outcome.NODE_UNFIT
+    assert classify(0, evidence, disk_full=disk_full).outcome is Outcome.COMPLETED
+    killed = classify(-signal.SIGKILL, evidence, disk_full=disk_full)
+    assert killed.outcome is Outcome.INTERRUPTED

@@ -37,7 +37,7 @@ ROUTES = (
     ("POST", "/"),
     ("DELETE", "/nowhere"),
 )
-WORDS = ("", "..", "%2e%2e", "j" * 5000, "j-2%00", "%ff%fe", "a b", "ä", "*", ">", "j.2", "1'--")
+WORDS = ("", "..", "%2e%2e", "j" * 2000, "j-2%00", "%ff%fe", "a b", "ä", "*", ">", "j.2", "1'--")
 
 
 async def test_fuzzed_bytes_on_every_subject_and_route_end_nobody(
@@ -95,7 +95,10 @@ async def fuzz_routes(stack: Stack, rng: random.Random) -> None:
             for data in noise(rng, {"job": "j-2", "title": "t", "bundle": {}}, EACH):
                 path = route.format(id=rng.choice(WORDS))
                 query = f"?limit={rng.choice(WORDS)}&after={rng.choice(WORDS)}&state=x"
-                headers = {"Authorization": f"Bearer {token}", "Last-Event-ID": "\x7f;x"}
+                headers = {
+                    "Authorization": f"Bearer {token}",
+                    "Last-Event-ID": rng.choice(["x", "9" * 30, "-1", "٣"]),
+                }
                 async with session.request(
                     method,
                     f"{address}{path}{query if rng.random() < 0.5 else ''}",

@@ -79,7 +79,13 @@ class Bench:
         self.place = Place(shop.root / "lease")
         self.place.work.mkdir(parents=True)
         shop.desk.epochs[JOB] = Epoch(1)
+        self.committed_at_output: list[list[int]] = []
+        """What was committed each time the engine's output had to be stored."""
+
         self.cycle = self.new_cycle()
+
+    async def store_output(self) -> None:
+        self.committed_at_output.append(self.committed)
 
     def new_cycle(self, restored: Manifest | None = None, generation: int = 0) -> Cycle:
         tools = self.shop.tools(store=self.store, pace=msgspec.structs.replace(QUICK, void_tries=3))
@@ -90,6 +96,7 @@ class Bench:
             self.spec,
             restored=restored,
             generation=Generation(generation),
+            store_output=self.store_output,
         )
 
     def write(self, **files: str) -> None:
@@ -122,6 +129,13 @@ async def test_generations_count_up_and_point_to_the_newest(bench: Bench) -> Non
     assert bench.committed == [1, 2]
     latest = msgspec.json.decode(await bench.store.get(keys.latest(JOB)))
     assert latest["generation"] == 2
+
+
+async def test_what_the_engine_said_is_stored_before_the_generation_exists(bench: Bench) -> None:
+    for text in ("1", "2"):
+        bench.write(a=text)
+        await bench.cycle.once()
+    assert bench.committed_at_output == [[], [1]]
 
 
 async def test_nothing_changed_is_no_generation(bench: Bench) -> None:
