@@ -3,7 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import TypeAlias
 
+from relaymd.actors.actor import Actor
 from relaymd.actors.asks import Asks
 from relaymd.actors.desk import Desk
 from relaymd.actors.ledger import Ledger
@@ -22,6 +24,14 @@ from relaymd.bus.bus import Bus, Journal
 from relaymd.bus.messages import ActorStatus
 from relaymd.core.reaping import LivenessPolicy
 from relaymd.core.restarts import RestartPolicy
+
+
+Make: TypeAlias = Callable[[], Actor]
+"""How an actor comes to be, each time anew."""
+
+
+def as_it_is(name: str, make: Make) -> Make:
+    return make
 
 
 @dataclass(frozen=True)
@@ -52,28 +62,27 @@ def orchestrator(world: World) -> Supervisor:
     def health() -> tuple[ActorStatus, ...]:
         return supervisor.health()
 
-    supervisor = Supervisor(
-        {
-            "registry": lambda: Registry(
-                bus, ledger, presence, views, policy=policy, jitter=jitter, hints=world.hints
-            ),
-            "scheduler": lambda: Scheduler(bus, ledger, presence, asks, jitter=jitter),
-            "reports": lambda: Reports(bus, ledger, presence, jitter=jitter),
-            "desk": lambda: Desk(bus, ledger, views, started_at=started_at, health=health),
-            "reaper": lambda: Reaper(
-                bus,
-                ledger,
-                presence,
-                sightings,
-                policy=policy,
-                jitter=jitter,
-                reachable=world.reachable,
-            ),
-            "provisioner": lambda: Provisioner(
-                bus, ledger, presence, sightings, world.providers, entropy=world.rng.randbytes
-            ),
-            "outbox": lambda: Outbox(bus, ledger, world.journal),
-        },
-        world.restarts,
-    )
+    actors: dict[str, Make] = {
+        "registry": lambda: Registry(
+            bus, ledger, presence, views, policy=policy, jitter=jitter, hints=world.hints
+        ),
+        "scheduler": lambda: Scheduler(bus, ledger, presence, asks, jitter=jitter),
+        "reports": lambda: Reports(bus, ledger, presence, jitter=jitter),
+        "desk": lambda: Desk(bus, ledger, views, started_at=started_at, health=health),
+        "reaper": lambda: Reaper(
+            bus,
+            ledger,
+            presence,
+            sightings,
+            policy=policy,
+            jitter=jitter,
+            reachable=world.reachable,
+        ),
+        "provisioner": lambda: Provisioner(
+            bus, ledger, presence, sightings, world.providers, entropy=world.rng.randbytes
+        ),
+        "outbox": lambda: Outbox(bus, ledger, world.journal),
+    }
+    cast = {name: world.recast(name, make) for name, make in actors.items()}
+    supervisor = Supervisor(cast, world.restarts)
     return supervisor

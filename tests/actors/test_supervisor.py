@@ -95,10 +95,14 @@ async def test_a_crash_of_any_actor_is_seen_in_the_status_and_costs_no_job(
 
 async def test_a_crash_loop_of_an_actor_ends_the_orchestrator(tmp_path: Path) -> None:
     with pytest.raises(BaseExceptionGroup) as caught:
-        async with opened(tmp_path / "db", Parts(restarts=QUICK)) as office:
-            while True:
-                await office.crash("reaper")
+        await crash_for_ever(tmp_path / "db")
     assert isinstance(innermost(caught.value), CrashLoopError)
+
+
+async def crash_for_ever(path: Path) -> None:
+    async with opened(path, Parts(restarts=QUICK)) as office:
+        while True:
+            await office.crash("reaper")
 
 
 async def test_an_actor_that_is_told_to_end_ends_without_a_restart() -> None:

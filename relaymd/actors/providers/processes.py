@@ -10,14 +10,18 @@ import contextlib
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from relaymd.core.ids import AllocationId
 from relaymd.core.reaping import Evidence
-from relaymd.process import alive, is_zombie
+from relaymd.process import alive
 
 ALLOCATION = "RELAYMD_WORKER_ALLOCATION"
+
+PATIENCE = 50
+"""Milliseconds for which a process may be between two programs, without an environment."""
 
 RECORD = 'echo $$ > "$1.new" && mv "$1.new" "$1" && shift && exec "$@"'
 """Leaves the process id before it becomes the worker: whoever dies in between, it can be found."""
@@ -54,15 +58,28 @@ def look(state: Path, id: AllocationId) -> tuple[Evidence, int | None]:
         pid = int((home(state, id) / "pid").read_text())
     except (OSError, ValueError):
         return Evidence.UNKNOWN, None
-    try:
-        environment = Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return Evidence.GONE, None  # nobody has the number, or another user by now
-    if f"{ALLOCATION}={id}".encode() in environment.split(b"\0") and not is_zombie(pid):
-        return Evidence.ALIVE, pid
-    if not environment and not is_zombie(pid) and alive(pid):
+    environment = _environment(pid)
+    if environment is None:
+        return Evidence.GONE, None
+    if not environment:
         return Evidence.UNKNOWN, None
-    return Evidence.GONE, None
+    ours = f"{ALLOCATION}={id}".encode() in environment.split(b"\0")
+    return (Evidence.ALIVE, pid) if ours else (Evidence.GONE, None)
+
+
+def _environment(pid: int) -> bytes | None:
+    """A live process's environment; None: nobody has the number, or another user by now."""
+    for _ in range(PATIENCE):
+        try:
+            environment = Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:
+            return None
+        if not alive(pid):
+            return None
+        if environment:
+            return environment
+        time.sleep(0.001)
+    return b""
 
 
 def find(state: Path, id: AllocationId) -> int | None:

@@ -18,7 +18,7 @@ from relaymd.core.provisioning import Allocation
 from relaymd.core.reaping import Evidence
 from tests.actors.office import until
 
-SLEEPS = ("/bin/sh", "-c", "echo ready; exec sleep 60")
+SLEEPS = ("/bin/sh", "-c", "echo ready; sleep 60")
 A1 = AllocationId("a-1")
 
 
@@ -38,16 +38,16 @@ async def local(state: Path, *command: str) -> AsyncGenerator[LocalProvider]:
     try:
         yield made
     finally:
-        for pid in processes.local_workers(state):
-            os.kill(pid, signal.SIGKILL)
-        await until_gone(made, state)
+        await end_all(made, state)
 
 
-async def until_gone(made: LocalProvider, state: Path) -> None:
+async def end_all(made: LocalProvider, state: Path) -> None:
     ours = [allocation(AllocationId(folder.name)) for folder in (state / "allocations").glob("*")]
     deadline = asyncio.get_running_loop().time() + 10
     while any(sight.evidence is Evidence.ALIVE for sight in (await made.observe(ours)).values()):
         assert asyncio.get_running_loop().time() < deadline
+        for pid in processes.local_workers(state):
+            os.killpg(pid, signal.SIGKILL)
 
 
 async def evidence(made: LocalProvider, id: AllocationId = A1) -> Evidence:
@@ -67,10 +67,10 @@ def recorded(state: Path, id: AllocationId = A1) -> Callable[[], bool]:
 async def test_a_worker_runs_in_a_session_of_its_own_and_knows_who_it_is(tmp_path: Path) -> None:
     async with local(tmp_path) as made:
         pid = int(await made.submit(A1))
-        await until(recorded(tmp_path))
-        environ = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-
+        log = processes.home(tmp_path, A1) / "worker.log"
+        await until(lambda: log.read_text() == "ready\n")
         assert processes.find(tmp_path, A1) == pid == os.getsid(pid)
+        environ = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
         assert {
             b"MARK=canary",
             b"RELAYMD_WORKER_ALLOCATION=a-1",
@@ -85,7 +85,7 @@ async def test_it_is_alive_from_the_submit_until_it_ends(tmp_path: Path) -> None
         pid = int(await made.submit(A1))
         assert await evidence(made) is Evidence.ALIVE
         await until(recorded(tmp_path))
-        os.kill(pid, signal.SIGKILL)
+        os.killpg(pid, signal.SIGKILL)
         await until_evidence(made, Evidence.GONE)
 
 
@@ -99,7 +99,7 @@ async def test_the_last_line_of_its_log_says_why_it_ended(tmp_path: Path) -> Non
 
 
 async def test_another_orchestrator_finds_the_workers_of_the_one_before(tmp_path: Path) -> None:
-    async with local(tmp_path) as made:
+    async with local(tmp_path, "sleep", "60") as made:
         pid = int(await made.submit(A1))
         await until(recorded(tmp_path))
         successor = provider(tmp_path)
