@@ -18,6 +18,9 @@ ELSEWHERE = {
     "watch": Entry("relaymd.cli.show:watch_", "Follow it to its end."),
 }
 
+STATES = [str(state) for state in JobState]
+"""As people write them; of an enumeration click would take the names, in capitals."""
+
 
 @click.group(cls=ListingGroup, entries=ELSEWHERE)
 def jobs() -> None:
@@ -25,9 +28,7 @@ def jobs() -> None:
 
 
 @jobs.command("list")
-@click.option(
-    "--state", "states", multiple=True, type=click.Choice([*JobState]), help="Only these."
-)
+@click.option("--state", "states", multiple=True, type=click.Choice(STATES), help="Only these.")
 @click.option(
     "--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most."
 )

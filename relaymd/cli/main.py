@@ -32,8 +32,15 @@ COMMANDS = {
     entries=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-def relaymd() -> None:
+@click.option(
+    "--state-dir",
+    metavar="DIR",
+    type=click.Path(file_okay=False),
+    help="The stack's folder; above RELAYMD_STATE_DIR and the configuration.",
+)
+def relaymd(state_dir: str | None) -> None:
     """Long simulations, handed from worker to worker and finished exactly."""
+    del state_dir  # read where the configuration is: relaymd.cli.session.environment
 
 
 def run() -> None:

@@ -8,7 +8,7 @@ from relaymd.bus.messages import JobDetails
 from relaymd.cli.session import now, session
 from relaymd.cli.shown import document, fields, line, table
 from relaymd.cli.watch import watch
-from relaymd.cli.words import ago, duration, of_fact, progress, size
+from relaymd.cli.words import ago, duration, number, of_fact, progress, size
 from relaymd.core.checkpoint import Progress
 from relaymd.core.segments import Segment
 
@@ -61,7 +61,7 @@ def _facts(details: JobDetails) -> Iterable[tuple[str, str]]:
     yield "waits", view.why_waiting or ""
     yield "progress", progress(view.progress or (newest.progress if newest else None))
     if newest:
-        kept = f"{newest.generation}, {newest.files} files, {size(newest.size)}"
+        kept = f"{newest.generation}, {number(newest.files, 'file')}, {size(newest.size)}"
         yield "checkpoint", f"{kept}, {ago(newest.at, at)}"
     if job.lease:
         yield "worker", f"{job.lease.worker} on {job.lease.cluster}, lease {job.lease.epoch}"

@@ -28,17 +28,19 @@ from relaymd.bus.server import EmbeddedServer, ServerFailedError, Settings, embe
 from relaymd.cli.child import Child
 from relaymd.cli.draining import drain
 from relaymd.cli.failures import CommandError
-from relaymd.cli.listening import bind, url
 from relaymd.config import Config, StorageConfig
 from relaymd.connection import (
     Connection,
+    Credentials,
     Role,
     ensure_credentials,
+    find,
     remove_connection,
     write_connection,
 )
 from relaymd.process import PARENT
 from relaymd.storage.open import prepare_store
+from relaymd.web.listening import bind, url
 
 DRAIN_MARGIN = 15.0
 """Seconds a worker gets beyond its own bound for draining before it is killed."""
@@ -100,7 +102,7 @@ class Stack:
     async def running(self) -> AsyncGenerator[Running]:
         """The processes are up, and kept up, as long as the block lasts.
 
-        Raises CommandError, also in a group.
+        Raises CommandError and CannotListenError, also in a group.
         """
         credentials = ensure_credentials(self.state)
         storage = self._storage()
@@ -108,21 +110,20 @@ class Stack:
             bridge = parts.enter_context(
                 closing(bind(self._config.bridge_host, self._config.bridge_port))
             )
-            try:
-                server = await parts.enter_async_context(embedded(self._settings(), credentials))
-            except ServerFailedError as exc:
-                raise CommandError(str(exc)) from None
+            server = await parts.enter_async_context(self._server(credentials))
             connection = Connection(
-                nats_url=server.url, bridge_url=url(bridge), storage=storage, pid=os.getpid()
+                nats_url=server, bridge_url=url(bridge), storage=storage, pid=os.getpid()
             )
             write_connection(self.state, connection)
             parts.callback(remove_connection, self.state)
+            access = find(self._config, Role.OPERATOR)
             await parts.enter_async_context(self._kept_up(bridge.fileno()))
             bus = await parts.enter_async_context(
                 connect(
-                    server.url,
+                    access.url,
                     role=Role.OPERATOR,
-                    password=credentials.passwords[Role.OPERATOR],
+                    user=access.user,
+                    password=access.password,
                     name=f"relaymd-up-{os.getpid()}",
                 )
             )
@@ -138,6 +139,20 @@ class Stack:
         killed = await drain(lambda: local_workers(self.state), within=within, hurry=hurry)
         if killed:
             self._tell(f"{killed} local workers were killed; their jobs go on from a checkpoint")
+
+    @asynccontextmanager
+    async def _server(self, credentials: Credentials) -> AsyncGenerator[str]:
+        """Where NATS answers: at the site's server, where one is configured, else at our own."""
+        if self._config.nats_url is not None:
+            yield self._config.nats_url
+            return
+        async with AsyncExitStack() as parts:
+            try:
+                own = await parts.enter_async_context(embedded(self._settings(), credentials))
+            except ServerFailedError as exc:
+                raise CommandError(str(exc)) from None
+            self._nats = own
+            yield own.url
 
     @asynccontextmanager
     async def _kept_up(self, bridge: int) -> AsyncGenerator[None]:

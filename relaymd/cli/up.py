@@ -9,7 +9,6 @@ from contextlib import aclosing
 from pathlib import Path
 
 import asyncclick as click
-import msgspec
 
 from relaymd import logs
 from relaymd.cli.facts import coming
@@ -22,21 +21,16 @@ from relaymd.cli.status import page_link
 from relaymd.cli.words import Fact, of_fact
 from relaymd.config import Config
 from relaymd.process import signals
-from relaymd.settings import absolute
 
 ROUTINE = frozenset({"assigned", "started", "checkpointed", "submitted", "requested"})
 """Events too common for a feed that somebody leaves open beside other work."""
 
 
 @click.command()
-@click.option("--state", metavar="DIR", type=click.Path(file_okay=False), help="Its folder.")
 @click.option("-q", "--quiet", is_flag=True, help="Print no events.")
-async def up(state: str | None, quiet: bool) -> None:
+async def up(quiet: bool) -> None:
     """Run the whole stack here: server, orchestrator, bridge, local workers."""
     config = settings().config
-    if state is not None:
-        folder = absolute(state, Path.cwd(), Path.home())
-        config = msgspec.structs.replace(config, state_dir=folder)
     stack = Stack(config, environment(), lambda text: click.echo(f"relaymd: {text}", err=True))
     await locked(stack, config, quiet=quiet)
 

@@ -69,6 +69,11 @@ def size(count: int) -> str:
     return f"{amount:.1f} TB"
 
 
+def number(count: int, what: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
+
+
 def clock(at: UnixTime) -> str:
     """The time of day here, for lines of a feed."""
     return datetime.fromtimestamp(at, UTC).astimezone().strftime("%H:%M:%S")
@@ -102,7 +107,8 @@ def of_job(event: JobEvent) -> str:
             return f"engine started {source}" + (f"; {note}" if note else "")
         case Checkpointed(checkpoint=kept):
             far = f", {progress(kept.progress)}" if kept.progress else ""
-            return f"checkpoint {kept.generation}: {kept.files} files, {size(kept.size)}{far}"
+            files = number(kept.files, "file")
+            return f"checkpoint {kept.generation}: {files}, {size(kept.size)}{far}"
         case CheckpointMissed(reason=reason):
             return f"checkpoint failed: {reason}"
         case Draining(reason=reason):
@@ -110,11 +116,11 @@ def of_job(event: JobEvent) -> str:
         case HandedOff(reason=reason):
             return f"handed over: {reason}"
         case Interrupted(end=end):
-            return f"interrupted: {end.reason}"
+            return f"interrupted ({_plain(end.outcome)}): {end.reason}"
         case Completed():
             return "completed"
         case Failed(end=end):
-            return f"failed ({end.outcome}): {end.reason}"
+            return f"failed ({_plain(end.outcome)}): {end.reason}"
         case CancelRequested(by=by):
             return "cancel requested" + (f" by {by}" if by else "")
         case Cancelled():
@@ -123,11 +129,16 @@ def of_job(event: JobEvent) -> str:
             return "queued again" + (f" by {by}" if by else "")
 
 
+def _plain(outcome: str) -> str:
+    return outcome.replace("_", " ")
+
+
 def of_worker(event: WorkerEvent) -> str:
     """What happened to a worker, after `<worker> `."""
     match event:
         case WorkerRegistered(host=host, gpus=gpus, slots=slots):
-            return f"registered from {host or 'an unnamed host'}: {slots} slots, {gpus} GPUs"
+            place = host or "an unnamed host"
+            return f"registered from {place}: {number(slots, 'slot')}, {number(gpus, 'GPU')}"
         case WorkerDraining(reason=reason):
             return f"drains: {reason}"
         case WorkerLeft(reason=reason):

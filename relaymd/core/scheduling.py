@@ -65,6 +65,8 @@ def explain(need: Requirements, seats: Collection[Seat], idle: Collection[Seat])
         (seat.worker, seat.slot) for seat in idle
     }
     if len(taken) == len(suitable):
+        if len(suitable) == 1:
+            return "the only fitting slot is busy"
         return f"all {len(suitable)} fitting slots are busy"
     return "it is next for an idle slot"
 

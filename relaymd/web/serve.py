@@ -19,6 +19,7 @@ from relaymd.connection import NoStackError, Role, find, read_credentials
 from relaymd.process import follow_parent, run, signals
 from relaymd.settings import InvalidConfigError
 from relaymd.web.app import build, runner
+from relaymd.web.listening import bind
 
 log = structlog.get_logger()
 
@@ -72,6 +73,7 @@ async def _start(served: web.AppRunner, config: Config, fd: int | None) -> web.B
     if fd is not None:
         site = web.SockSite(served, socket.socket(fileno=fd))
     else:
-        site = web.TCPSite(served, config.bridge_host, config.bridge_port)
+        # Beside another bridge, or anything else that has the port: the log says where.
+        site = web.SockSite(served, bind(config.bridge_host, config.bridge_port))
     await site.start()
     return site

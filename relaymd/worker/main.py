@@ -5,6 +5,7 @@ be used; 75 it left, and something it had to say waits in its outbox; 78 its con
 environment is wrong.
 """
 
+import argparse
 import asyncio
 import os
 import random
@@ -61,13 +62,25 @@ IMPATIENCE = 3.0
 
 def run() -> None:
     """The console script."""
+    argparse.ArgumentParser(
+        prog="relaymd-worker",
+        description="Be a worker on this machine, until there is no work or a signal comes.",
+        epilog="It takes no options: what it needs is in the configuration and the environment; "
+        "`relaymd config explain` shows it. Exit codes: 0 left in good order, 69 no server, 73 "
+        "its folder cannot be used, 75 something unsaid waits in its outbox, 78 configuration.",
+    ).parse_args()
     try:
         config = load_config()
         logs.set_up(
             "worker",
             level=config.log_level,
             environ=os.environ,
-            secrets=(config.nats_password, config.storage.secret_access_key),
+            secrets=(
+                config.nats_password,
+                config.storage.read_token,
+                config.storage.access_key_id,
+                config.storage.secret_access_key,
+            ),
         )
         code = process.run(work(config))
     except tuple(CODES) as exc:

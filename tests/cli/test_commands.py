@@ -19,6 +19,25 @@ async def test_a_noun_alone_lists(stack: Stack) -> None:
     assert "\x1b" not in answer.out
 
 
+async def test_a_list_of_jobs_is_narrowed_by_states_as_they_are_shown(stack: Stack) -> None:
+    stack.desk.add(submission("j-alpha"))
+    waiting = await stack.shell("jobs", "--state", "queued", "--state", "running", "--json")
+    assert [one["job"]["id"] for one in waiting.json["jobs"]] == ["j-alpha"]
+    assert (await stack.shell("jobs", "--state", "completed", "--json")).json["jobs"] == []
+
+
+async def test_a_state_folder_on_the_command_line_counts_above_the_environment(
+    stack: Stack,
+) -> None:
+    stack.desk.add(submission("j-alpha"))
+    words = ("--state-dir", stack.shell.state, "jobs", "--json")
+    answer = await stack.shell(*words, RELAYMD_STATE_DIR="/nowhere")
+    assert answer.json["jobs"][0]["job"]["id"] == "j-alpha"
+    elsewhere = await stack.shell("--state-dir", "other", "jobs")
+    assert elsewhere.code == 3
+    assert f"no stack is running in {stack.shell.cwd / 'other'}" in elsewhere.err
+
+
 async def test_json_is_one_document_in_the_shape_of_the_contract(stack: Stack) -> None:
     stack.desk.add(submission("j-alpha"))
     assert (await stack.shell("jobs", "--json")).json["jobs"][0]["job"]["id"] == "j-alpha"
@@ -58,6 +77,8 @@ async def test_a_conflict_is_one_sentence_and_its_own_exit_code(stack: Stack) ->
         (("jobs", "--state", "lost"), 2, "is not one of"),
         (("workers", "drain", "w-none"), 4, "there is no worker w-none"),
         (("jobs", "frobnicate"), 2, "No such command"),
+        (("jbos",), 2, "Did you mean 'jobs'?"),
+        (("jobs", "cancle", "j-a"), 2, "Did you mean 'cancel'?"),
     ],
 )
 async def test_what_is_not_there_is_said_in_one_sentence(

@@ -11,9 +11,16 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from relaymd.connection import read_connection, read_credentials
+from relaymd.connection import (
+    Role,
+    credentials_file,
+    read_connection,
+    read_credentials,
+    write_private,
+)
 from relaymd.process import alive
 from tests.cli.conftest import Shell
+from tests.servers import NatsServer
 
 ROOT = Path(__file__).parents[2]
 WITHIN = 20.0
@@ -153,6 +160,20 @@ async def test_no_secret_is_printed_where_nobody_looks_at_a_terminal(tmp_path: P
     logged = "".join(file.read_text() for file in (state / "logs").iterdir())
     for secret in secrets:
         assert secret not in logged + "".join(banner)
+
+
+async def test_a_site_with_its_own_server_has_no_second_one(
+    tmp_path: Path, own_server: NatsServer
+) -> None:
+    state = tmp_path / "state"
+    write_private(credentials_file(state), own_server.credentials)
+    async with up(state, RELAYMD_NATS_URL=own_server.url) as running:
+        await running.ready()
+        assert child(running.process.pid, "nats-server") is None
+        assert read_connection(state).nats_url == own_server.url
+        assert await running.end() == 0
+    async with own_server.connect(Role.OBSERVER, "still-there"):
+        pass
 
 
 async def test_status_waits_until_the_stack_answers(tmp_path: Path, shell: Shell) -> None:

@@ -234,3 +234,15 @@ def test_the_idle_strategy_follows_the_provider_unless_it_is_configured(
 ) -> None:
     me = Identity(worker=WorkerId("w"), instance=InstanceId("i"), provider=provider)
     assert pace(Config(worker_idle_strategy=strategy), me).idle_longest == seconds
+
+
+def test_who_asks_for_help_gets_help_and_no_worker(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "relaymd.worker", "--help"],
+        env={**os.environ, "RELAYMD_STATE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Be a worker on this machine" in done.stdout
+    assert [*tmp_path.iterdir()] == []

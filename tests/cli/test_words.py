@@ -1,0 +1,39 @@
+"""Sentences about facts: singular and plural, and whose fault an end was."""
+
+from relaymd.cli.words import number, of_job, of_worker, progress, size
+from relaymd.core.checkpoint import Progress
+from relaymd.core.ids import Epoch
+from relaymd.core.job import Interrupted
+from relaymd.core.outcome import AttemptEnd, Outcome
+from relaymd.core.worker import WorkerRegistered
+
+
+def test_one_is_not_spoken_of_as_many() -> None:
+    assert number(1, "file") == "1 file"
+    assert number(0, "file") == "0 files"
+    assert number(12_000, "file") == "12,000 files"
+    said = of_worker(WorkerRegistered(host="vm", cluster="local", slots=1, gpus=2))
+    assert said == "registered from vm: 1 slot, 2 GPUs"
+
+
+def test_the_end_of_an_attempt_says_its_class_in_plain_words() -> None:
+    end = AttemptEnd(outcome=Outcome.ENGINE_FAILED, reason="the engine exited with code 3")
+    said = of_job(Interrupted(epoch=Epoch(1), end=end))
+    assert said == "interrupted (engine failed): the engine exited with code 3"
+
+
+def test_progress_is_told_as_far_as_it_is_known() -> None:
+    assert progress(None) == "-"
+    assert progress(Progress(fraction=0.371)) == "37 %"
+    assert progress(Progress(step=5)) == "5 steps"
+    known = Progress(fraction=0.5, step=5_000, total_steps=10_000)
+    assert progress(known) == "50 % (5,000 of 10,000 steps)"
+
+
+def test_sizes_have_the_unit_that_says_most() -> None:
+    assert [size(count) for count in (3, 1_500, 250_000, 4_000_000_000_000)] == [
+        "3 B",
+        "1.5 kB",
+        "250 kB",
+        "4.0 TB",
+    ]
