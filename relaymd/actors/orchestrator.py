@@ -25,7 +25,6 @@ from relaymd.bus.messages import ActorStatus
 from relaymd.core.reaping import LivenessPolicy
 from relaymd.core.restarts import RestartPolicy
 
-
 Make: TypeAlias = Callable[[], Actor]
 """How an actor comes to be, each time anew."""
 
@@ -49,6 +48,9 @@ class World:
     hints: Hints | None = None
     reachable: Callable[[], bool] = lambda: True
     """Whether our own connection stands: while it does not, nobody is silent."""
+
+    recast: Callable[[str, Make], Make] = as_it_is
+    """Gives another actor the part of the one of this name, or keeps an eye on it."""
 
 
 def orchestrator(world: World) -> Supervisor:
