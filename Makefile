@@ -22,7 +22,7 @@ STACK := --extra worker --extra orchestrator --extra cli
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up demo test test-system check format lock wheel tools clean
+.PHONY: help up demo test test-system bench check format lock wheel tools clean
 
 help: ## List these targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -39,6 +39,9 @@ test: $(VENV)/.dev ## The tests, without those that start whole stacks.
 
 test-system: $(VENV)/.dev ## The tests that start whole stacks, and hurt them.
 	PATH="$(CURDIR)/$(TOOLS):$$PATH" $(PYTEST) -m system -q $(ARGS)
+
+bench: $(VENV)/.dev ## How fast an idle worker starts a job. ARGS="--jobs 200"
+	$(BIN)/python -m benchmarks.bench_start $(ARGS)
 
 check: $(VENV)/.dev ## Format, lint, types (twice), layers.
 	$(BIN)/ruff format --check .

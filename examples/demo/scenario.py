@@ -110,13 +110,13 @@ def _epoch(change: JobChanged) -> Epoch:
 
 
 async def _strike(stack: Stack, worker: Worker, epoch: Epoch, how: str) -> Blow:
+    before = furthest_step(stack.state)  # a drained worker may be gone in a moment, with its files
     os.kill(worker.pid, signal.Signals[how])
     at = UnixTime(time.time())
     # The engine has no reason to know yet; it may do a few steps more.
     await asyncio.sleep(0.2)
-    return Blow(
-        signal=how, worker=worker.id, epoch=epoch, at=at, furthest=furthest_step(stack.state)
-    )
+    furthest = max(before, furthest_step(stack.state))
+    return Blow(signal=how, worker=worker.id, epoch=epoch, at=at, furthest=furthest)
 
 
 async def _registered(stack: Stack, id: WorkerId) -> Worker:
