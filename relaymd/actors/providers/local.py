@@ -84,7 +84,8 @@ class LocalProvider:
 
     def _look(self, allocations: Collection[Allocation]) -> dict[AllocationId, Sighting]:
         for id in [id for id, child in self._children.items() if child.poll() is not None]:
-            del self._children[id]  # collected
+            del self._children[id]  # collected; if it left no record, it never will
+            self._missed[id] = time.monotonic() - APPEARS_WITHIN
         self._missed = {
             one.id: self._missed[one.id] for one in allocations if one.id in self._missed
         }

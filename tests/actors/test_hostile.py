@@ -1,0 +1,126 @@
+"""Whatever a peer sends, no actor ends: hostile values in messages that decode."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from relaymd.bus.broker import Broker
+from relaymd.bus.codec import Reply
+from tests.actors.office import Office, opened, until
+from tests.bus.samples import requests, samples
+
+HOSTILE: list[object] = [
+    None, True, -1, 0, 10**30, -(10**30), 2**63, 1e308, -1e308, 1e-320, 0.5,
+    "", " ", "\x00", "\u202e", "x" * 9_000, "a.b", "../..", "j1", "w1", "i1",
+    [], {}, [None], {"x": 1}, "failed", "cancelled",
+]  # fmt: skip
+SERVED = {
+    name: row
+    for name, row in requests().items()
+    if row.template.startswith(("relaymd.worker.", "relaymd.operator."))
+}
+
+
+def put(sample: object, path: tuple[object, ...], value: object) -> object:
+    """The sample with another value at one place."""
+    if not path:
+        return value
+    head, *rest = path
+    if isinstance(sample, dict):
+        return {**sample, head: put(sample[head], tuple(rest), value)}
+    assert isinstance(sample, list)
+    assert isinstance(head, int)
+    return [*sample[:head], put(sample[head], tuple(rest), value), *sample[head + 1 :]]
+
+
+def places(sample: object, path: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
+    if path:
+        yield path
+    if isinstance(sample, dict):
+        for key, value in sample.items():
+            yield from places(value, (*path, key))
+    if isinstance(sample, list):
+        for index, value in enumerate(sample):
+            yield from places(value, (*path, index))
+
+
+def subject(template: str, message: object) -> str:
+    """Where the message claims to belong, if it is a message at all."""
+    if not isinstance(message, dict):
+        return template.replace("{worker}", "w1").replace("{job}", "j1")
+    filled = {key: str(message.get(key, "x")) for key in ("worker", "job")}
+    return template.format(**filled)
+
+
+async def busy(office: Office) -> None:
+    worker = office.worker()
+    await worker.register()
+    await office.operator.submit()
+    await worker.begin()
+
+
+async def unhurt(office: Office) -> None:
+    status = await office.operator.status()
+    assert [one for one in status.actors if one.restarts] == []
+
+
+class Enemy:
+    """Sends what it likes and counts the answers."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self.sent = 0
+        self.answers: list[Reply | None] = []
+
+    def send(self, to: str, body: bytes) -> None:
+        self.sent += 1
+        self._broker.request("enemy", to, body, self.answers.append)
+
+    async def heard(self) -> None:
+        """Each is answered; at most one still waits for work."""
+        await until(lambda: len(self.answers) >= self.sent - 1)
+
+
+@pytest.mark.parametrize("name", SERVED)
+async def test_no_value_at_any_place_of_a_message_ends_an_actor(office: Office, name: str) -> None:
+    row = SERVED[name]
+    await busy(office)
+    enemy = Enemy(office.parts.broker)
+    known = {"worker": "w1", "job": "j1", "instance": "i1", "epoch": 1}
+    for sample in samples(row.carries):
+        assert isinstance(sample, dict)
+        true = {**sample, **{key: known[key] for key in known if key in sample}}
+        true = {**true, **({"wait": 0.0} if "wait" in true else {})}
+        for path in places(true):
+            for value in HOSTILE:
+                message = put(true, path, value)
+                enemy.send(subject(row.template, message), json.dumps(message).encode())
+        await enemy.heard()
+        await unhurt(office)
+    office.tick()
+    await unhurt(office)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[*HealthCheck])
+@given(bodies=st.lists(st.tuples(st.sampled_from([*SERVED]), st.binary(max_size=60)), max_size=30))
+async def test_no_bytes_end_an_actor(tmp_path: Path, bodies: list[tuple[str, bytes]]) -> None:
+    async with opened(tmp_path / "db") as office:
+        enemy = Enemy(office.parts.broker)
+        for name, body in bodies:
+            enemy.send(subject(SERVED[name].template, None), body)
+        await enemy.heard()
+        await unhurt(office)
+
+
+async def test_not_even_values_that_cannot_travel_end_an_actor(office: Office) -> None:
+    enemy = Enemy(office.parts.broker)
+    for text in ("NaN", "Infinity", "1e999", '"\\ud800"'):
+        for name in ("WORK", "REGISTER", "SUBMIT"):
+            body = b'{"worker":"w1","instance":"i1","job":"j1","wait":' + text.encode() + b"}"
+            enemy.send(subject(SERVED[name].template, None), body)
+    await enemy.heard()
+    await unhurt(office)
