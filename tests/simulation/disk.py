@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 import msgspec
-from tests.simulation.loop import WORLD
-
 from relaymd.actors.disk import Batch, DiskError, EventRow, Place, Snapshot
 from relaymd.core.ids import AllocationId, JobId, WorkerId
 from relaymd.core.job import Job, JobState
 from relaymd.core.provisioning import Allocation, AllocationState
 from relaymd.core.worker import Worker
+from tests.simulation.process import WORLD
 
 
 class ModelDisk:
@@ -30,6 +29,9 @@ class ModelDisk:
         self.published = 0
         self.failing = False
         """As if it were full."""
+
+        self.lying = False
+        """What it says to have failed has landed nevertheless: the worst moment to fail."""
 
         self._rng = rng
         self._watch = watch
@@ -62,15 +64,11 @@ class ModelDisk:
 
     def _land(self, batch: Batch, done: asyncio.Future[None]) -> None:
         self._landing -= 1
-        if self.failing:
-            answer: Callable[[], None] = lambda: (
-                done.done() or done.set_exception(DiskError("the disk is full"))
-            )
-        else:
+        if self.lying or not self.failing:
             self._apply(batch)
-            answer = lambda: done.done() or done.set_result(None)
+        failed = self.failing or self.lying
         loop = asyncio.get_running_loop()
-        loop.call_later(self._rng.uniform(0, 0.004), answer, context=WORLD)
+        loop.call_later(self._rng.uniform(0, 0.004), _answer, done, failed, context=WORLD)
 
     def _apply(self, batch: Batch) -> None:
         self._watch(self, batch)
@@ -121,3 +119,12 @@ class ModelDisk:
 
     async def _pause(self) -> None:
         await asyncio.sleep(self._rng.uniform(0, 0.002))
+
+
+def _answer(done: asyncio.Future[None], failed: bool) -> None:
+    if done.done():
+        return
+    if failed:
+        done.set_exception(DiskError("the disk is full"))
+    else:
+        done.set_result(None)

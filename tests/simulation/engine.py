@@ -7,20 +7,38 @@ Each step appends a line to `ledger.txt`, its checksum chained to the line befor
 import asyncio
 import hashlib
 import json
+import os
 import signal
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from random import Random
 
-from tests.simulation.loop import PROCESS, WORLD, Process, VirtualLoop
-
 from relaymd.worker.engine import Command, Engine
+from tests.simulation.loop import VirtualLoop
+from tests.simulation.process import PROCESS, WORLD, Process
 
 TORN = 3
 """Exit code: the files do not fit each other. Never to be seen."""
 
 TOLD = 75
 """Exit code after SIGTERM."""
+
+LONGEST = 64
+"""Steps that a job may have."""
+
+
+def _chain(length: int) -> list[str]:
+    found = [""]
+    for step in range(1, length + 1):
+        found.append(hashlib.sha256(f"{found[-1]} {step}".encode()).hexdigest()[:16])
+    return found
+
+
+CHAIN = _chain(LONGEST)
+"""The checksum of each step's line, which continues the one of the line before."""
+
+LINES = [f"{step} {CHAIN[step]}\n" for step in range(1, LONGEST + 1)]
 
 
 class ModelEngine:
@@ -55,50 +73,58 @@ class ModelEngine:
 
     async def _live(self) -> int:
         await asyncio.sleep(self._rng.uniform(0.0, 0.2))
-        ledger, state = self._folder / "ledger.txt", self._folder / "state.json"
-        step, checksum = 0, ""
-        if state.exists():
-            step, checksum = json.loads(state.read_text())
-            lines = ledger.read_text().splitlines(keepends=True)[:step]
-            if len(lines) < step or (lines and lines[-1].split() != [str(step), checksum]):
-                return TORN
-            ledger.write_text("".join(lines))
-        else:
-            ledger.write_text("")
+        step = self._continued()
+        if step is None:
+            return TORN
         while step < self._steps:
             try:
                 async with asyncio.timeout(self._pace):
                     await self._told.wait()
             except TimeoutError:
-                step, checksum = step + 1, chained(checksum, step + 1)
-                with ledger.open("a") as file:
-                    file.write(f"{step} {checksum}\n")
+                step += 1
+                self._write("ledger.txt", "".join(LINES[:step]))
                 if step % self._every and step < self._steps:
                     continue
             await asyncio.sleep(self._rng.uniform(0.0, 0.05))
-            fresh = self._folder / "state.new"
-            fresh.write_text(json.dumps([step, checksum]))
-            fresh.replace(state)
+            self._write("state.new", json.dumps([step, CHAIN[step]]))
+            (self._folder / "state.new").replace(self._folder / "state.json")
             if self._told.is_set():
                 break
         return 0 if step == self._steps else TOLD
 
+    def _continued(self) -> int | None:
+        """The step to go on from; None where the files do not fit each other."""
+        state, ledger = self._folder / "state.json", self._folder / "ledger.txt"
+        if not state.exists():
+            self._write("ledger.txt", "")
+            return 0
+        step = whole_step(state.read_bytes(), ledger.read_bytes())
+        if step is not None:
+            self._write("ledger.txt", "".join(LINES[:step]))
+        return step
 
-def chained(before: str, step: int) -> str:
-    return hashlib.sha256(f"{before} {step}".encode()).hexdigest()[:16]
+    def _write(self, name: str, text: str) -> None:
+        """In place, as an engine that appends does; its time is the simulation's own."""
+        path = self._folder / name
+        path.write_text(text)
+        at = int(asyncio.get_running_loop().time() * 1e9) + 10**18
+        os.utime(path, ns=(at, at))
+
+
+def whole_step(state: bytes, ledger: bytes) -> int | None:
+    """The step that two files of one engine agree on; None where they do not fit each other."""
+    step, checksum = json.loads(state)
+    if CHAIN[step] != checksum or not ledger.startswith("".join(LINES[:step]).encode()):
+        return None
+    return int(step)
 
 
 def problems(ledger: bytes, steps: int) -> list[str]:
     """What is wrong with the ledger of a finished job."""
-    checksum = ""
-    lines = ledger.decode().splitlines()
+    lines = ledger.decode().splitlines(keepends=True)
     if len(lines) != steps:
         return [f"{len(lines)} lines for {steps} steps"]
-    for number, line in enumerate(lines, start=1):
-        checksum = chained(checksum, number)
-        if line.split() != [str(number), checksum]:
-            return [f"line {number} is {line!r}"]
-    return []
+    return [f"line {n} is {line!r}" for n, line in enumerate(lines, 1) if line != LINES[n - 1]]
 
 
 class Launcher:

@@ -1,82 +1,206 @@
-"""What must hold after every step, checked as the facts land on the disk."""
+"""What must hold after every step, checked as facts land on the disk and words are spoken.
+
+Every event is applied once more, by the table of the core, to a copy of our own: what the ledger
+stores must be what its events tell. Every report that was recorded must have been said by the
+holder of its lease.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from relaymd.actors.disk import Batch, EventRow
-from relaymd.bus.messages import JobChanged
-from relaymd.core.checkpoint import Checkpoint
-from relaymd.core.ids import JobId
-from relaymd.core.job import Checkpointed, Job
-from relaymd.storage import keys
-from relaymd.storage.manifest import Manifest, digest
-from tests.simulation.disk import ModelDisk
-from tests.simulation.store import ModelStore
+from relaymd.bus.broker import Parcel
+from relaymd.bus.messages import JobChanged, ProviderChanged
+from relaymd.core import job as j
+from relaymd.core.ids import AllocationId, Epoch, JobId, UnixTime
+from relaymd.core.provisioning import AllocationState
+from tests.simulation.generations import ViolationError, check_committed
 
-_decode = msgspec.json.Decoder(JobChanged).decode
+if TYPE_CHECKING:
+    from tests.simulation.disk import ModelDisk
+    from tests.simulation.world import World
+
+_read_job = msgspec.json.Decoder(JobChanged).decode
+_read_provider = msgspec.json.Decoder(ProviderChanged).decode
+
+SAID: dict[type[Any], str] = {
+    j.Checkpointed: "checkpoint",
+    j.Completed: "complete",
+    j.HandedOff: "handoff",
+    j.Cancelled: "cancelled",
+    j.Launched: "launched",
+    j.Draining: "draining",
+    j.CheckpointMissed: "missed",
+}
+"""What the holder of a lease must have said for the event to be recorded."""
+
+RECENT = 15.0
+"""Seconds: an allocation may answer a demand that was there this long ago, as `submit` awaits."""
 
 
-class ViolationError(Exception):
-    """An invariant does not hold. Ends the run at once."""
+COMING = (AllocationState.REQUESTED, AllocationState.SUBMITTED)
+
+
+class _Within(msgspec.Struct):
+    epoch: Epoch
+
+
+class _Word(msgspec.Struct):
+    """What all reports have; checkpoints have their epoch within."""
+
+    job: JobId
+    epoch: Epoch = Epoch(0)
+    checkpoint: _Within | None = None
+
+
+_read_word = msgspec.json.Decoder(_Word).decode
 
 
 class Invariants:
-    """Sees every batch before it lands."""
+    """Sees every batch before it lands, and every request that is sent."""
 
-    def __init__(self, store: ModelStore) -> None:
-        self._store = store
-        self.broken: str = ""
-        """The first violation; the loop may be running in a context that swallows errors."""
+    def __init__(self, world: "World") -> None:
+        self.broken = ""
+        """The first violation; what finds it may run where errors are swallowed."""
 
-    def watch(self, disk: ModelDisk, batch: Batch) -> None:
-        try:
-            self._check_events(disk, batch)
-            for job in batch.jobs.values():
-                self._check_job(disk.jobs.get(job.id), job)
-        except ViolationError as exc:
-            self.broken = self.broken or str(exc)
+        self._world = world
+        self._shadows: dict[JobId, j.Job] = {}
+        self._said: set[tuple[str, JobId, Epoch, str]] = set()
+        self._cancelled: set[JobId] = set()
+        self._allocations: dict[AllocationId, str] = {}
+        self._queued: list[tuple[float, int]] = [(0.0, 0)]
 
-    def _check_events(self, disk: ModelDisk, batch: Batch) -> None:
-        expected = disk.events[-1].seq + 1 if disk.events else 1
-        states: dict[JobId, str] = {}
-        for row in batch.events:
-            if row.seq != expected:
-                raise ViolationError(f"event {row.seq} is recorded where {expected} was due")
-            expected += 1
-            if row.job is not None:
-                states[row.job] = self._check_fact(row)
-        for id, job in batch.jobs.items():
-            if states.get(id) != job.state:
-                raise ViolationError(f"{id} is {job.state}, its last event says {states.get(id)}")
+    def fail(self, text: str) -> None:
+        """Ends the run; what the world did wrong first is what counts."""
+        self.broken = self.broken or text
+        self._world.loop.halted = True
 
-    def _check_fact(self, row: EventRow) -> str:
-        fact = _decode(row.body)
-        if isinstance(fact.event, Checkpointed):
-            self._check_restorable(fact.job, fact.event.checkpoint)
-        return fact.state
+    # -- words --------------------------------------------------------------------------------
 
-    def _check_job(self, before: Job | None, after: Job) -> None:
-        if before is None:
+    def hear(self, parcel: Parcel) -> None:
+        """Remember who said what under which lease; a liar's words count for nobody."""
+        words = parcel.subject.split(".")
+        if words[1] != "worker" or words[-1] not in SAID.values() or parcel.sender == "stranger":
             return
-        if after.epoch < before.epoch:
-            raise ViolationError(f"{after.id}: epoch {before.epoch} became {after.epoch}")
-        if after.generation < before.generation:
-            raise ViolationError(
-                f"{after.id}: generation {before.generation} became {after.generation}"
-            )
-        if before.lease and after.lease and before.lease != after.lease:
-            if after.lease.epoch <= before.lease.epoch:
-                raise ViolationError(f"{after.id}: two leases with epoch {after.lease.epoch}")
+        word = _read_word(parcel.body)
+        epoch = word.checkpoint.epoch if word.checkpoint else word.epoch
+        self._said.add((words[-1], word.job, epoch, words[2]))
 
-    def _check_restorable(self, job: JobId, checkpoint: Checkpoint) -> None:
-        """A committed generation is whole in the store at the moment it is committed."""
-        objects = self._store.objects
-        body = objects.get(checkpoint.manifest)
-        if body is None or digest(body) != checkpoint.digest:
-            raise ViolationError(f"{job}: generation {checkpoint.generation} has no manifest")
-        for entry in msgspec.json.decode(body, type=Manifest).files:
-            for chunk in entry.chunks:
-                stored = objects.get(keys.chunk(job, chunk.digest))
-                if stored is None or digest(stored) != chunk.digest:
-                    raise ViolationError(
-                        f"{job}: generation {checkpoint.generation} lacks a piece of {entry.path}"
-                    )
+    def submit_acknowledged(self, job: JobId) -> None:
+        if job not in self._world.disk.jobs:
+            self.fail(f"the submit of {job} was acknowledged and is not on disk")
+
+    def cancel_acknowledged(self, job: JobId) -> None:
+        if job not in self._cancelled:
+            self.fail(f"the cancelling of {job} was acknowledged and is not on disk")
+
+    def was_cancelled(self, job: JobId) -> bool:
+        return job in self._cancelled
+
+    def drain_acknowledged(self, worker: str) -> None:
+        for known in self._world.disk.workers.values():
+            if known.id == worker and not known.leaving:
+                # A process that registered anew since is another one.
+                if known.registered_at + 5.0 < self._world.wall():
+                    self.fail(f"the draining of {worker} was acknowledged and is not on disk")
+
+    # -- facts --------------------------------------------------------------------------------
+
+    def watch(self, disk: "ModelDisk", batch: Batch) -> None:
+        try:
+            self._check_order(disk, batch)
+            for row in batch.events:
+                self._check_row(row, batch)
+            for id, job in batch.jobs.items():
+                if self._shadows.get(id) != job:
+                    raise ViolationError(f"{id} is stored as {job}, but {self._shadows.get(id)}")
+            self._check_allocations(disk, batch)
+        except ViolationError as exc:
+            self.fail(str(exc))
+        except (j.StaleLeaseError, j.IllegalTransitionError) as exc:
+            self.fail(f"an event was recorded that may not be: {exc}")
+
+    def _check_order(self, disk: "ModelDisk", batch: Batch) -> None:
+        due = disk.events[-1].seq + 1 if disk.events else 1
+        for number, row in enumerate(batch.events, due):
+            if row.seq != number:
+                raise ViolationError(f"event {row.seq} is recorded where {number} was due")
+
+    def _check_row(self, row: EventRow, batch: Batch) -> None:
+        if row.job is not None:
+            self._check_fact(_read_job(row.body), batch)
+        elif ".event.provider." in row.subject:
+            fact = _read_provider(row.body)
+            if fact.kind == AllocationState.REQUESTED:
+                self._check_demand(fact)
+            self._allocations[fact.allocation] = fact.kind
+
+    def _check_fact(self, fact: JobChanged, batch: Batch) -> None:
+        before = self._shadows.get(fact.job)
+        if before is None or isinstance(fact.event, j.Submitted):
+            if before is not None:
+                raise ViolationError(f"{fact.job} was submitted twice")
+            self._shadows[fact.job] = _as_submitted(batch.jobs[fact.job])
+        else:
+            self._check_author(before, fact)
+            after = j.apply(before, fact.event, at=fact.at)
+            self._check_change(before, after)
+            self._shadows[fact.job] = after
+        if isinstance(fact.event, j.CancelRequested):
+            self._cancelled.add(fact.job)
+        if isinstance(fact.event, j.Checkpointed):
+            check_committed(self._world.store, before, fact.event.checkpoint)
+        waiting = sum(job.state is j.JobState.QUEUED for job in self._shadows.values())
+        self._queued.append((self._world.loop.time(), waiting))
+
+    def _check_author(self, job: j.Job, fact: JobChanged) -> None:
+        """A report is recorded only if the live lease's holder said it."""
+        kind, lease = SAID.get(type(fact.event)), job.lease
+        if kind is None or lease is None:
+            return
+        epoch = getattr(fact.event, "epoch", lease.epoch)
+        if (kind, job.id, epoch, lease.worker) not in self._said:
+            raise ViolationError(
+                f"{job.id}: {fact.kind} under lease {epoch}, but {lease.worker} never said so"
+            )
+
+    def _check_change(self, before: j.Job, after: j.Job) -> None:
+        if after.epoch < before.epoch or after.generation < before.generation:
+            raise ViolationError(f"{after.id} went back: {before} became {after}")
+        if before.lease and after.lease and before.lease != after.lease:
+            raise ViolationError(f"{after.id} has a second lease while the first lives")
+
+    def _check_demand(self, fact: ProviderChanged) -> None:
+        """Never more allocations on their way than jobs that lately waited."""
+        now = self._world.loop.time()
+        coming = sum(kind in COMING for kind in self._allocations.values())
+        while len(self._queued) > 1 and self._queued[1][0] < now - RECENT:
+            self._queued.pop(0)
+        most = max(count for _, count in self._queued)
+        if coming + 1 > most:
+            raise ViolationError(f"{fact.allocation} was asked for; at most {most} jobs waited")
+
+    def _check_allocations(self, disk: "ModelDisk", batch: Batch) -> None:
+        if not batch.allocations:
+            return
+        all_of_them = {**disk.allocations, **batch.allocations}
+        live = [one for one in all_of_them.values() if one.state is not AllocationState.ENDED]
+        if len(live) > self._world.shape.workers:
+            raise ViolationError(f"{len(live)} allocations live, {self._world.shape.workers} may")
+
+
+def _as_submitted(job: j.Job) -> j.Job:
+    return msgspec.structs.replace(
+        job,
+        queued_at=job.submitted_at,
+        not_before=UnixTime(0.0),
+        state=j.JobState.QUEUED,
+        epoch=Epoch(0),
+        lease=None,
+        checkpoints=(),
+        charges={},
+        end=None,
+    )
+
+

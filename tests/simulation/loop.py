@@ -1,20 +1,18 @@
 """An event loop without a world: time is a number, and nothing happens but what is scheduled.
 
 It has no selector, no threads, no signals. When nothing is ready the clock jumps to the next
-timer; ties are broken by the order of scheduling, so one program has one history.
-
-Every task belongs to the process in whose context it was born. A process can be frozen, like by
-SIGSTOP: its turns wait, its timers fire when it goes on. It can be killed, like by SIGKILL: it
-never gets another turn, and no `finally` of it ever runs.
+timer; ties are broken by the order of scheduling, and tasks hash by the order of their birth, so
+that even the order of a set of them is the same in every run of one program.
 """
 
 import asyncio
 import heapq
-import sys
 from collections import deque
 from collections.abc import Callable, Coroutine
-from contextvars import Context, ContextVar, copy_context
+from contextvars import Context, copy_context
 from typing import Any, TypeVar
+
+from tests.simulation.process import PROCESS, WORLD, Process, buried
 
 T = TypeVar("T")
 
@@ -27,88 +25,100 @@ class OverrunError(Exception):
     """More turns than a run may take: something spins, or waits for ever."""
 
 
-class Process:
-    """A process of the simulation: what runs in its context lives and dies with it."""
+class Turn(asyncio.TimerHandle):
+    """A callback that waits for its turn; lighter than asyncio's own, which thousands show."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.turns = 0
-        self.alive = True
-        self.frozen = False
-        self.held: deque[asyncio.Handle] = deque()
-        self.doomed_at = -1
-        """The turn at which it is killed; -1: none."""
+    def __init__(
+        self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
+    ) -> None:  # not the base's: it would ask for debug modes and keep what only they need
+        self._callback = callback
+        self._args = args
+        self._context = copy_context() if context is None else context
+        self._cancelled = False
 
-        self.on_death: list[Callable[[], None]] = []
-        """What the world does when it dies: its connections close, its engines are killed."""
+    def cancel(self) -> None:
+        self._cancelled = True
+        self._callback = _nothing
+        self._args = ()
 
-    def __repr__(self) -> str:
-        return self.name
+    def run(self, loop: "VirtualLoop") -> None:
+        process = self._context.get(PROCESS)
+        if process is not None and not process.may_run(self):
+            return
+        try:
+            self._context.run(self._callback, *self._args)
+        except BaseException as exc:
+            loop.call_exception_handler({"message": "in a callback", "exception": exc})
 
 
-PROCESS: ContextVar[Process | None] = ContextVar("process", default=None)
-WORLD = Context()
-"""The context of what belongs to no process: the network, the disks, the hand of fate."""
+class Task(asyncio.Task[T]):
+    """asyncio's own, but for its place in sets."""
+
+    serial = 0
+
+    def __hash__(self) -> int:
+        return self.serial
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
 
 
 class VirtualLoop(asyncio.AbstractEventLoop):
     """Runs coroutines on a virtual clock. Use it as `VirtualLoop().run(main())`."""
 
-    def __init__(self, *, max_turns: int = 1_000_000) -> None:
-        self._now = 0.0
-        self._ready: deque[asyncio.Handle] = deque()
-        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
-        self._order = 0
-        self._max_turns = max_turns
-        self._tasks: set[asyncio.Task[Any]] = set()
+    def __init__(self, *, max_turns: int = 400_000) -> None:
         self.turns = 0
         self.failures: list[dict[str, Any]] = []
         """What tasks raised that nobody looked at: always a defect."""
 
+        self.halted = False
+        """Set by whoever has seen enough."""
+
+        self._now = 0.0
+        self._ready: deque[asyncio.Handle] = deque()
+        self._timers: list[tuple[float, int, Turn]] = []
+        self._order = 0
+        self._max_turns = max_turns
+        self._tasks: dict[Task[Any], None] = {}
+        self._born = 0
+
     # -- running ------------------------------------------------------------------------------
 
-    def run(self, main: Coroutine[Any, Any, T]) -> T:
-        """Run until the coroutine is done. Raises what it raises, StuckError or OverrunError."""
+    def run(self, main: Coroutine[Any, Any, T]) -> T | None:
+        """Run until the coroutine is done, or until halted: then None.
+
+        Raises what it raises, StuckError or OverrunError.
+        """
         asyncio._set_running_loop(self)
         try:
             task = self.create_task(main)
-            while not task.done():
+            while not task.done() and not self.halted:
                 self._turn()
-            return task.result()
+            return task.result() if task.done() else None
         finally:
-            self._bury()
+            with buried([task.get_coro() for task in self._tasks]):
+                for dead in self._tasks:
+                    dead._log_destroy_pending = False  # type: ignore[attr-defined]
+                self._ready.clear()
+                self._timers.clear()
+                self._tasks.clear()
             asyncio._set_running_loop(None)
 
     def _turn(self) -> None:
-        if not self._ready:
-            self._advance()
         ready = self._ready
+        if not ready:
+            self._advance()
         for _ in range(len(ready)):
-            handle = ready.popleft()
-            if handle.cancelled():
-                continue
-            process: Process | None = handle._context.get(PROCESS)  # type: ignore[attr-defined]
-            if process is None or self._may_run(process, handle):
-                handle._run()
+            turn = ready.popleft()
+            if not turn._cancelled:  # type: ignore[attr-defined]
+                turn.run(self)  # type: ignore[attr-defined]
         self.turns += 1
         if self.turns > self._max_turns:
             raise OverrunError(f"{self.turns} turns at {self._now:.3f} s")
 
-    def _may_run(self, process: Process, handle: asyncio.Handle) -> bool:
-        if not process.alive:
-            return False
-        if process.frozen:
-            process.held.append(handle)
-            return False
-        process.turns += 1
-        if process.turns == process.doomed_at:
-            self.kill(process)
-            return False
-        return True
-
     def _advance(self) -> None:
         timers = self._timers
-        while timers and timers[0][2].cancelled():
+        while timers and timers[0][2]._cancelled:  # type: ignore[attr-defined]
             heapq.heappop(timers)
         if not timers:
             raise StuckError(f"nothing will ever happen again after {self._now:.3f} s")
@@ -120,38 +130,14 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def spawn(self, process: Process, main: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Start a process: the coroutine, and every task it creates, belong to it."""
-        context = copy_context()
-        context.run(PROCESS.set, process)
-        return context.run(self.create_task, main, name=process.name)
-
-    def freeze(self, process: Process) -> None:
-        process.frozen = True
+        process.context = copy_context()
+        process.context.run(PROCESS.set, process)
+        return process.context.run(self.create_task, main, name=process.name)
 
     def thaw(self, process: Process) -> None:
         process.frozen = False
         self._ready.extend(process.held)
         process.held.clear()
-
-    def kill(self, process: Process) -> None:
-        if process.alive:
-            process.alive = False
-            process.held.clear()
-            for hook in process.on_death:
-                hook()
-
-    def _bury(self) -> None:
-        """End what is left of the dead without a word: the run is over."""
-        heard = sys.unraisablehook
-        sys.unraisablehook = lambda _: None  # the dead protest: their `finally` blocks may await
-        try:
-            for task in [*self._tasks]:
-                task._log_destroy_pending = False  # type: ignore[attr-defined]
-                _close(task.get_coro())
-            self._ready.clear()
-            self._timers.clear()
-            self._tasks.clear()
-        finally:
-            sys.unraisablehook = heard
 
     # -- what asyncio asks of a loop ----------------------------------------------------------
 
@@ -161,9 +147,9 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     def call_soon(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.Handle:
-        handle = asyncio.Handle(callback, args, self, context)
-        self._ready.append(handle)
-        return handle
+        turn = Turn(callback, args, context)
+        self._ready.append(turn)
+        return turn
 
     def call_at(  # type: ignore[override]
         self,
@@ -172,10 +158,11 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         *args: Any,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        turn = Turn(callback, args, context)
+        turn._when = when  # type: ignore[attr-defined]
         self._order += 1
-        heapq.heappush(self._timers, (when, self._order, handle))
-        return handle
+        heapq.heappush(self._timers, (when, self._order, turn))
+        return turn
 
     def call_later(  # type: ignore[override]
         self,
@@ -196,10 +183,16 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         name: str | None = None,
         context: Context | None = None,
     ) -> asyncio.Task[T]:
-        task = asyncio.Task(coro, loop=self, name=name, context=context)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard, context=WORLD)
+        self._born += 1
+        Task.serial = self._born  # asyncio puts it into a set before it can be told
+        task = Task(coro, loop=self, name=name or "task", context=context)
+        task.serial = self._born
+        self._tasks[task] = None
+        task.add_done_callback(self._forget, context=WORLD)
         return task
+
+    def _forget(self, task: asyncio.Future[Any]) -> None:
+        self._tasks.pop(task, None)  # type: ignore[call-overload]
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         self.failures.append(context)
@@ -223,10 +216,5 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         """asyncio tells of cancelled timers; they are dropped when their time comes."""
 
 
-def _close(coroutine: Any) -> None:
-    for _ in range(50):
-        try:
-            coroutine.close()
-        except (RuntimeError, asyncio.CancelledError, BaseExceptionGroup):
-            continue
-        return
+def _nothing() -> None:
+    """In place of what was cancelled."""

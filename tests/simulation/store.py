@@ -6,21 +6,21 @@ from pathlib import Path
 from random import Random
 from typing import TypeVar
 
-from tests.simulation.loop import WORLD
-
 from relaymd.core.ids import UnixTime
 from relaymd.storage.store import (
     MissingObjectError,
     ObjectInfo,
     StorageDeniedError,
+    StorageError,
     StorageUnreachableError,
 )
+from tests.simulation.process import WORLD
 
 T = TypeVar("T")
 
 
 class ModelStore:
-    """Implements `Store`. A put lands before its answer, and may land although the answer is lost."""
+    """Implements `Store`. A put lands before its answer, and may land although that is lost."""
 
     def __init__(self, rng: Random) -> None:
         self.objects: dict[str, bytes] = {}
@@ -31,13 +31,13 @@ class ModelStore:
         self.slowest = 0.02
         """Seconds an operation takes at most."""
 
+        self.damaged: set[str] = set()
+        """Keys whose objects a fault has spoiled."""
+
         self._rng = rng
 
     async def put(self, key: str, data: bytes) -> None:
-        def land() -> None:
-            self.objects[key] = data
-
-        await self._operate(key, land)
+        await self._operate(key, lambda: self._write(key, data))
 
     async def put_file(self, key: str, path: Path) -> None:
         await self.put(key, path.read_bytes())
@@ -60,10 +60,22 @@ class ModelStore:
 
     async def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
-            await self._operate(key, lambda key=key: self.objects.pop(key, None))
+            await self._operate(key, lambda key=key: self.objects.pop(key, None))  # type: ignore[misc]
 
     async def close(self) -> None:
         """It stays; who used it goes."""
+
+    def spoil(self, key: str, data: bytes | None) -> None:
+        """Replace what lies there, as a bad disk would; None: it is gone."""
+        self.damaged.add(key)
+        if data is None:
+            self.objects.pop(key, None)
+        else:
+            self.objects[key] = data
+
+    def _write(self, key: str, data: bytes) -> None:
+        self.objects[key] = data
+        self.damaged.discard(key)
 
     def _read(self, key: str) -> bytes:
         try:
@@ -80,26 +92,33 @@ class ModelStore:
         answer: asyncio.Future[T] = loop.create_future()
         rng = self._rng
         first, second = rng.uniform(0, self.slowest), rng.uniform(0, self.slowest)
-
-        def middle() -> None:
-            lost = rng.random() < self.trouble
-            if self.denies:
-                finish = lambda: answer.set_exception(StorageDeniedError(key, "403"))
-            elif lost and rng.random() < 0.5:
-                finish = lambda: answer.set_exception(StorageUnreachableError(key, "500"))
-            else:
-                try:
-                    value = work()
-                except MissingObjectError as exc:
-                    error = exc
-                    finish = lambda: answer.set_exception(error)
-                else:
-                    finish = lambda: (
-                        answer.set_exception(StorageUnreachableError(key, "the answer is lost"))
-                        if lost
-                        else answer.set_result(value)
-                    )
-            loop.call_later(second, lambda: answer.done() or finish(), context=WORLD)
-
-        loop.call_later(first, middle, context=WORLD)
+        loop.call_later(first, self._middle, key, work, answer, second, context=WORLD)
         return await answer
+
+    def _middle(
+        self, key: str, work: Callable[[], T], answer: asyncio.Future[T], second: float
+    ) -> None:
+        lost = self.trouble > 0 and self._rng.random() < self.trouble
+        outcome: T | StorageError
+        if self.denies:
+            outcome = StorageDeniedError(key, "403")
+        elif lost and self._rng.random() < 0.5:
+            outcome = StorageUnreachableError(key, "500")
+        else:
+            try:
+                outcome = work()
+            except MissingObjectError as exc:
+                outcome = exc
+            if lost:
+                outcome = StorageUnreachableError(key, "the answer is lost")
+        loop = asyncio.get_running_loop()
+        loop.call_later(second, _finish, answer, outcome, context=WORLD)
+
+
+def _finish(answer: asyncio.Future[T], outcome: T | StorageError) -> None:
+    if answer.done():
+        return
+    if isinstance(outcome, StorageError):
+        answer.set_exception(outcome)
+    else:
+        answer.set_result(outcome)

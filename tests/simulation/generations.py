@@ -1,0 +1,55 @@
+"""Committed generations: whole in the store, and the work of an engine of theirs."""
+
+import msgspec
+
+from relaymd.core.checkpoint import Checkpoint
+from relaymd.core.ids import JobId
+from relaymd.core.job import Job
+from relaymd.storage import keys
+from relaymd.storage.manifest import FileEntry, Manifest, digest
+from tests.simulation.engine import whole_step
+from tests.simulation.store import ModelStore
+
+
+class ViolationError(Exception):
+    """An invariant does not hold. Ends the run at once."""
+
+
+def check_committed(store: ModelStore, before: Job | None, checkpoint: Checkpoint) -> None:
+    """At the moment of its commit: whole, written under its own lease, and ahead of the last."""
+    assert before is not None, "a checkpoint belongs to a job"
+    step = restorable_step(store, before.id, checkpoint)
+    newest = before.checkpoints[-1] if before.checkpoints else None
+    if newest is None or store.damaged:
+        return
+    last = restorable_step(store, before.id, newest)
+    if step < last:
+        raise ViolationError(f"{before.id}: step {last} was committed, and now only {step}")
+
+
+def restorable_step(store: ModelStore, job: JobId, checkpoint: Checkpoint) -> int:
+    """The step that the generation stands for; 0 before the first. Raises ViolationError."""
+    name = f"{job}: generation {checkpoint.generation}"
+    body = store.objects.get(checkpoint.manifest)
+    if body is None or digest(body) != checkpoint.digest:
+        raise ViolationError(f"{name} has no manifest")
+    manifest = msgspec.json.decode(body, type=Manifest)
+    if manifest.epoch != checkpoint.epoch:
+        raise ViolationError(f"{name} was written under lease {manifest.epoch}")
+    files = {entry.path: _content(store, job, entry, name) for entry in manifest.files}
+    if "state.json" not in files:
+        return 0
+    step = whole_step(files["state.json"], files.get("ledger.txt", b""))
+    if step is None:
+        raise ViolationError(f"{name} holds files that do not fit each other")
+    return step
+
+
+def _content(store: ModelStore, job: JobId, entry: FileEntry, name: str) -> bytes:
+    pieces: list[bytes] = []
+    for chunk in entry.chunks:
+        stored = store.objects.get(keys.chunk(job, chunk.digest))
+        if stored is None or digest(stored) != chunk.digest:
+            raise ViolationError(f"{name} lacks a piece of {entry.path}")
+        pieces.append(stored)
+    return b"".join(pieces)
