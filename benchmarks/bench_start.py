@@ -19,6 +19,7 @@ from pathlib import Path
 
 import msgspec
 import nats
+from nats.aio.msg import Msg
 
 from examples.demo.stack import Stack, running
 from relaymd.bus import contract
@@ -26,6 +27,7 @@ from relaymd.bus.bus import Bus
 from relaymd.bus.client import connect
 from relaymd.bus.journal import NatsJournal
 from relaymd.bus.messages import JobChanged, Submit
+from relaymd.bus.remote import NatsBus
 from relaymd.connection import Role, read_connection, read_credentials
 from relaymd.core.ids import JobId, token
 from relaymd.core.job import Bundle
@@ -113,7 +115,7 @@ def _packed(scratch: Path) -> bundles.Packed:
 
 
 @asynccontextmanager
-async def operator(state: Path) -> AsyncGenerator[Bus]:
+async def operator(state: Path) -> AsyncGenerator[NatsBus]:
     url, password = _access(state, Role.OPERATOR)
     async with connect(url, role=Role.OPERATOR, password=password, name="relaymd-bench") as bus:
         yield bus
@@ -132,7 +134,7 @@ async def round_trips(state: Path, count: int) -> list[float]:
         url, user=Role.OPERATOR, password=password, inbox_prefix=b"_INBOX.operator.bench"
     )
 
-    async def answer(message: nats.aio.msg.Msg) -> None:
+    async def answer(message: Msg) -> None:
         await message.respond(b"{}")
 
     await answering.subscribe("relaymd.operator.bench", cb=answer)

@@ -22,6 +22,7 @@ from relaymd.core.job import (
     Started,
     Submitted,
 )
+from relaymd.core.outcome import Outcome
 from relaymd.core.worker import (
     WorkerDraining,
     WorkerEvent,
@@ -116,11 +117,11 @@ def of_job(event: JobEvent) -> str:
         case HandedOff(reason=reason):
             return f"handed over: {reason}"
         case Interrupted(end=end):
-            return f"interrupted ({_plain(end.outcome)}): {end.reason}"
+            return f"interrupted{_whose(end.outcome)}: {end.reason}"
         case Completed():
             return "completed"
         case Failed(end=end):
-            return f"failed ({_plain(end.outcome)}): {end.reason}"
+            return f"failed{_whose(end.outcome)}: {end.reason}"
         case CancelRequested(by=by):
             return "cancel requested" + (f" by {by}" if by else "")
         case Cancelled():
@@ -129,8 +130,10 @@ def of_job(event: JobEvent) -> str:
             return "queued again" + (f" by {by}" if by else "")
 
 
-def _plain(outcome: str) -> str:
-    return outcome.replace("_", " ")
+def _whose(outcome: Outcome) -> str:
+    """The class of an end, where it says more than that there was one."""
+    plain = outcome.replace("_", " ")
+    return "" if outcome is Outcome.INTERRUPTED else f" ({plain})"
 
 
 def of_worker(event: WorkerEvent) -> str:

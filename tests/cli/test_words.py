@@ -20,6 +20,8 @@ def test_the_end_of_an_attempt_says_its_class_in_plain_words() -> None:
     end = AttemptEnd(outcome=Outcome.ENGINE_FAILED, reason="the engine exited with code 3")
     said = of_job(Interrupted(epoch=Epoch(1), end=end))
     assert said == "interrupted (engine failed): the engine exited with code 3"
+    lost = AttemptEnd(outcome=Outcome.INTERRUPTED, reason="its process is gone")
+    assert of_job(Interrupted(epoch=Epoch(1), end=lost)) == "interrupted: its process is gone"
 
 
 def test_progress_is_told_as_far_as_it_is_known() -> None:
