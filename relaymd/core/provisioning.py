@@ -11,7 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from relaymd.core.ids import AllocationId, UnixTime
-from relaymd.core.resources import ProviderKind, Requirements, Seat, misfit
+from relaymd.core.resources import ProviderKind, Requirements, Seat, misfit, surplus
 
 
 class AllocationState(StrEnum):
@@ -91,12 +91,9 @@ def plan(
     wanted: dict[str, int] = {}
     for need, waiting in demand.items():
         left = _take_idle(need, waiting, spare_seats)
-        for offer in ranked:
-            if left <= 0 or misfit(need, offer.template) is not None:
-                continue
-            covered = min(left, spare_coming[offer.cluster])
-            spare_coming[offer.cluster] -= covered
-            left -= covered
+        fitting = [offer for offer in ranked if misfit(need, offer.template) is None]
+        left = _take_coming(left, fitting, spare_coming)
+        for offer in fitting:
             if left <= 0 or not offer.healthy:
                 continue
             new = min(-(-left // offer.slots), room[offer.cluster])
@@ -131,9 +128,23 @@ def _live(offer: Offer, allocations: Collection[Allocation]) -> int:
 
 def _take_idle(need: Requirements, waiting: int, spare: list[Seat]) -> int:
     """How many of the waiting find no idle seat; the seats they find are taken from `spare`."""
-    for seat in [seat for seat in spare if misfit(need, seat) is None][:waiting]:
+    fitting = [seat for seat in spare if misfit(need, seat) is None]
+    # As the scheduler would: a job that needs no GPU leaves those seats to whoever does.
+    for seat in sorted(fitting, key=lambda seat: surplus(need, seat))[:waiting]:
         spare.remove(seat)
         waiting -= 1
+    return waiting
+
+
+def _take_coming(waiting: int, offers: Sequence[Offer], spare: dict[str, int]) -> int:
+    """How many of the waiting are left when all that is on its way, anywhere, has been taken.
+
+    Before anything new is asked for: a better place is no reason to ask a second time.
+    """
+    for offer in offers:
+        covered = min(waiting, spare[offer.cluster])
+        spare[offer.cluster] -= covered
+        waiting -= covered
     return waiting
 
 
