@@ -16,7 +16,10 @@ class ProviderKind(StrEnum):
 
     @property
     def rank(self) -> int:
-        return list(ProviderKind).index(self)
+        return _RANKS[self]
+
+
+_RANKS = {kind: rank for rank, kind in enumerate(ProviderKind)}
 
 
 class Gpu(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,7 +26,7 @@ def assign(lines: Mapping[Requirements, Sequence[Job]], idle: Collection[Seat]) 
     lines: the waiting jobs by class, each in the order of `urgency`. Only as many of each are
     looked at as get a seat: a class whose head finds none has none that does.
     """
-    free = {(seat.worker, seat.slot): seat for seat in idle}
+    free = _by_kind(idle)
     heads = [(urgency(line[0]), 0, need) for need, line in lines.items()]
     order = {need: number for number, need in enumerate(lines)}
     queue = [(key, order[need], index) for key, index, need in heads]
@@ -36,12 +36,12 @@ def assign(lines: Mapping[Requirements, Sequence[Job]], idle: Collection[Seat]) 
     while queue and free:
         _, number, index = heapq.heappop(queue)
         need = needs[number]
-        seat = best(need, free.values())
+        seat = best(need, [alike[-1] for alike in free.values()])
         if seat is None:
             continue
         line = lines[need]
         steps.append(Assign(line[index].id, seat))
-        del free[seat.worker, seat.slot]
+        _take(free, seat)
         if index + 1 < len(line):
             heapq.heappush(queue, (urgency(line[index + 1]), number, index + 1))
     return steps
@@ -69,6 +69,31 @@ def explain(need: Requirements, seats: Collection[Seat], idle: Collection[Seat])
             return "the only fitting slot is busy"
         return f"all {len(suitable)} fitting slots are busy"
     return "it is next for an idle slot"
+
+
+def _by_kind(idle: Iterable[Seat]) -> dict[object, list[Seat]]:
+    """Seats that no job could tell apart, together, the one to be taken first at the end.
+
+    A pass then looks at each kind once an assignment and not at each idle seat.
+    """
+    kinds: dict[object, list[Seat]] = {}
+    unique = {(seat.worker, seat.slot): seat for seat in idle}
+    for _, seat in sorted(unique.items(), reverse=True):
+        kinds.setdefault(_kind(seat), []).append(seat)
+    return kinds
+
+
+def _take(kinds: dict[object, list[Seat]], seat: Seat) -> None:
+    alike = kinds[_kind(seat)]
+    alike.pop()
+    if not alike:
+        del kinds[_kind(seat)]
+
+
+def _kind(seat: Seat) -> object:
+    """All that `misfit` and `_preference` look at, but for the worker's name."""
+    gpus = tuple((gpu.model, gpu.vram_gb) for gpu in seat.gpus)
+    return (seat.provider, seat.cluster, seat.image, seat.platforms, gpus)
 
 
 def _preference(need: Requirements, seat: Seat) -> tuple[object, ...]:
