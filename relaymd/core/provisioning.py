@@ -4,7 +4,7 @@ This page plans over whole states: the classes of waiting jobs, the seats that a
 allocations that are on their way. One queued job never causes two allocations.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -89,9 +89,8 @@ def plan(
     spare_seats = list(idle)
     spare_coming = {offer.cluster: coming[offer.cluster] * offer.slots for offer in ranked}
     wanted: dict[str, int] = {}
-    for need, waiting in demand.items():
-        left = _take_idle(need, waiting, spare_seats)
-        fitting = [offer for offer in ranked if misfit(need, offer.template) is None]
+    for need, fitting in _pickiest_first(demand, ranked):
+        left = _take_idle(need, demand[need], spare_seats)
         left = _take_coming(left, fitting, spare_coming)
         for offer in fitting:
             if left <= 0 or not offer.healthy:
@@ -124,6 +123,17 @@ def _live(offer: Offer, allocations: Collection[Allocation]) -> int:
         allocation.cluster == offer.cluster and allocation.state is not AllocationState.ENDED
         for allocation in allocations
     )
+
+
+def _pickiest_first(
+    demand: Iterable[Requirements], offers: Sequence[Offer]
+) -> list[tuple[Requirements, list[Offer]]]:
+    """The classes and the offers that fit them: who can go anywhere leaves room to who cannot."""
+    fits = [
+        (need, [offer for offer in offers if misfit(need, offer.template) is None])
+        for need in demand
+    ]
+    return sorted(fits, key=lambda fit: len(fit[1]))
 
 
 def _take_idle(need: Requirements, waiting: int, spare: list[Seat]) -> int:
