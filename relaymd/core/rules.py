@@ -25,7 +25,7 @@ def check_inside(key: str, pattern: str) -> None:
     """A path or a glob has to name something below the job's folder."""
     path = PurePosixPath(pattern)
     _check_text(key, pattern)
-    if not pattern.strip() or pattern.strip() == ".":
+    if not PurePosixPath(pattern.strip()).parts:
         raise InvalidDocumentError(f"{key}: an empty path names no file", key=key)
     if path.is_absolute() or pattern.startswith("~"):
         raise InvalidDocumentError(f"{key}: {pattern!r} must be relative to the bundle", key=key)

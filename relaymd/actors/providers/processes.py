@@ -14,6 +14,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from relaymd.core.ids import AllocationId
 from relaymd.core.reaping import Evidence
 from relaymd.process import alive
@@ -115,4 +117,19 @@ def last_words(state: Path, id: AllocationId) -> str:
             lines = log.read().decode(errors="replace").split("\n")
     except OSError:
         return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")[:300]
+    return _told(next((line.strip() for line in reversed(lines) if line.strip()), ""))[:300]
+
+
+class Logged(msgspec.Struct, frozen=True):
+    """What people want to know of a line of our log."""
+
+    event: str
+    reason: str = ""
+
+
+def _told(line: str) -> str:
+    try:
+        said = msgspec.json.decode(line, type=Logged)
+    except msgspec.DecodeError:
+        return line
+    return f"{said.event} ({said.reason})" if said.reason else said.event
