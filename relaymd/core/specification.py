@@ -106,8 +106,13 @@ class Specification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     @property
     def watched(self) -> tuple[str, ...]:
-        """Everything a checkpoint generation holds."""
-        return (*self.checkpoint_watch_paths, *self.resume_preserved_output_paths)
+        """Everything a checkpoint generation holds.
+
+        Also the marker: without it an engine would take what was restored for half written.
+        """
+        files = (*self.checkpoint_watch_paths, *self.resume_preserved_output_paths)
+        marker = self.checkpoint_marker
+        return files if not files or marker is None or marker in files else (*files, marker)
 
 
 def parse(raw: object, above: Mapping[str, Any] = MappingProxyType({})) -> Specification:

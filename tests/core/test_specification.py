@@ -71,7 +71,7 @@ def test_existing_bundles_with_the_names_of_the_field_run_unchanged() -> None:
     spec = parse(EXISTING)
 
     assert spec.checkpoint_watch_paths == ("r*/*_ckpt.xml",)
-    assert spec.watched == ("r*/*_ckpt.xml", "r*/*.xtc")
+    assert spec.watched == ("r*/*_ckpt.xml", "r*/*.xtc", "ckpt_is_valid")
     assert spec.resources.requirements() == Requirements(gpus=1, vram_gb=10.0, gpu_models=("A100",))
     assert spec.resources.priority == 3
 
@@ -266,3 +266,13 @@ def test_no_document_raises_anything_but_the_one_error(document: dict[str, Any])
         return
     assert spec.argv()
     assert msgspec.json.decode(encode(spec), type=Specification) == spec
+
+
+def test_a_generation_holds_the_marker_too_without_which_nothing_restored_is_valid() -> None:
+    raw = {"command": "x", "checkpoint_watch_paths": ["*.chk"], "checkpoint_marker": "valid"}
+    assert parse(raw).watched == ("*.chk", "valid")
+    assert parse({**raw, "checkpoint_watch_paths": ["valid", "*.chk"]}).watched == (
+        "valid",
+        "*.chk",
+    )
+    assert parse({"command": "x", "checkpoint_marker": "valid"}).watched == ()

@@ -47,6 +47,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--grandchild", action="store_true", help="leave one in its own session")
     parser.add_argument("--fail-at", type=int, help="step at which it exits with --fail-code")
     parser.add_argument("--fail-code", type=int, default=1)
+    parser.add_argument("--tally", help="append each step done here, also those that are lost")
     parser.add_argument("--noise", type=int, default=0, help="extra characters a line of output")
     return parser.parse_args()
 
@@ -92,6 +93,9 @@ class Engine:
         self.checksum = chained(self.checksum, self.step)
         with LEDGER.open("a") as ledger:
             ledger.write(f"{self.step} {self.checksum}\n")
+        if self.options.tally:
+            with Path(self.options.tally).open("a") as tally:
+                tally.write(f"{self.step}\n")
         self.say(f"step {self.step} {self.checksum}{'.' * self.options.noise}")
 
     def checkpoint(self, seconds: float | None = None) -> None:

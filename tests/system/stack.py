@@ -206,6 +206,19 @@ def processes_naming(text: str) -> list[int]:
     return found
 
 
+def processes_in(folder: Path) -> list[int]:
+    """Processes that work in the folder, such as engines, which know nothing of the stack."""
+    found: list[int] = []
+    for process in Path("/proc").iterdir():
+        try:
+            here = process.name.isdigit() and (process / "cwd").readlink().is_relative_to(folder)
+        except OSError:
+            continue
+        if here and int(process.name) != os.getpid():
+            found.append(int(process.name))
+    return found
+
+
 def is_alive(pid: int) -> bool:
     """Whether the process runs; a zombie does not."""
     try:

@@ -84,7 +84,7 @@ async def test_events_are_followed_as_they_happen(stack: Stack, tmp_path: Path) 
     assert follower.stdout is not None
     try:
         async with asyncio.timeout(30):
-            while not (b"completed" in (line := await follower.stdout.readline())):
+            while b"completed" not in (line := await follower.stdout.readline()):
                 assert line, "it ended"
             new = await stack.submit(fake_bundle(tmp_path / "b", steps=3), "--title", "new")
             said: list[str] = []

@@ -55,6 +55,12 @@ class TroubledS3:
         self._random = random.Random(seed)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
+        try:
+            return await self._answer(request)
+        except ConnectionResetError:  # the client was killed, which is what tests do
+            return web.Response(status=500)
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         mood = self.mood if self._random.random() < self.rate else Mood.WELL
         self.met[mood] += 1
         if mood in ANSWERS:
