@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 import msgspec
+
 from relaymd.actors.disk import Batch, DiskError, EventRow, Place, Snapshot
 from relaymd.core.ids import AllocationId, JobId, WorkerId
 from relaymd.core.job import Job, JobState

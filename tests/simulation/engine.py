@@ -11,7 +11,6 @@ import os
 import signal
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from random import Random
 
 from relaymd.worker.engine import Command, Engine

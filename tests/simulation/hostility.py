@@ -5,7 +5,6 @@ from random import Random
 from typing import Any
 
 import msgspec
-from tests.bus.samples import requests, samples
 
 from relaymd.bus import contract
 from relaymd.bus.bus import BusError
@@ -14,11 +13,18 @@ from relaymd.bus.memory import MemoryBus
 from relaymd.bus.messages import CancelJob, DrainWorker, RequeueJob
 from relaymd.bus.subjects import Request
 from relaymd.core.ids import Epoch, JobId
+from tests.bus.samples import requests, samples
 from tests.simulation.world import World
 
 ROWS = [row for _, row in sorted(requests().items()) if row is not contract.WIND_DOWN]
-SAMPLES = {row.template: [value for value in samples(row.carries)] for row in ROWS}
-REPORTS = (contract.START, contract.COMPLETE, contract.HANDOFF, contract.CANCELLED, contract.DRAINING)
+SAMPLES = {row.template: samples(row.carries) for row in ROWS}
+REPORTS = (
+    contract.START,
+    contract.COMPLETE,
+    contract.HANDOFF,
+    contract.CANCELLED,
+    contract.DRAINING,
+)
 WORDS = ["", "x", "../..", "*", ">", "\ud7ff\n", "w1", "j-0", "9" * 400]
 NUMBERS = [-1, 0, 1, 2**31, 2**63 - 1, -(2**63), 1e308, -0.0]
 

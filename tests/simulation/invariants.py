@@ -99,11 +99,11 @@ class Invariants:
         return job in self._cancelled
 
     def drain_acknowledged(self, worker: str) -> None:
+        now = self._world.wall()
         for known in self._world.disk.workers.values():
-            if known.id == worker and not known.leaving:
-                # A process that registered anew since is another one.
-                if known.registered_at + 5.0 < self._world.wall():
-                    self.fail(f"the draining of {worker} was acknowledged and is not on disk")
+            # A process that registered anew since is another one.
+            if known.id == worker and not known.leaving and known.registered_at + 5.0 < now:
+                self.fail(f"the draining of {worker} was acknowledged and is not on disk")
 
     # -- facts --------------------------------------------------------------------------------
 
@@ -134,6 +134,10 @@ class Invariants:
             fact = _read_provider(row.body)
             if fact.kind == AllocationState.REQUESTED:
                 self._check_demand(fact)
+            if fact.kind == AllocationState.ENDED and self._world.staff.of(fact.allocation):
+                raise ViolationError(
+                    f"{fact.allocation} is said to have ended, and its worker lives"
+                )
             self._allocations[fact.allocation] = fact.kind
 
     def _check_fact(self, fact: JobChanged, batch: Batch) -> None:
@@ -202,5 +206,3 @@ def _as_submitted(job: j.Job) -> j.Job:
         charges={},
         end=None,
     )
-
-

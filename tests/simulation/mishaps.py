@@ -83,7 +83,7 @@ async def slow_consumer(world: World, rng: Random) -> None:
         party = rng.choice(parties)
         world.network.sluggish[party] = rng.choice([0.5, 3.0, 8.0])
         await asyncio.sleep(rng.uniform(1.0, 10.0))
-        del world.network.sluggish[party]
+        world.network.sluggish.pop(party, None)
 
 
 async def twin_worker(world: World, rng: Random) -> None:
@@ -111,8 +111,10 @@ async def kill_orchestrator_soon(world: World, rng: Random) -> None:
     """At any await: after so many more of its turns."""
     if process := running(world):
         process.doomed_at = process.turns + rng.randrange(1, 300)
-        while process.alive:
-            await asyncio.sleep(0.5)
+        died = asyncio.Event()
+        process.on_death.append(died.set)
+        await died.wait()
+        await asyncio.sleep(rng.uniform(0.0, 1.0))
         world.start_orchestrator()
 
 

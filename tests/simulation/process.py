@@ -8,9 +8,10 @@ import asyncio
 import inspect
 import sys
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
+from types import CoroutineType
 from typing import Any
 
 
@@ -70,10 +71,11 @@ def buried(coroutines: Iterable[Any]) -> Generator[None]:
         sys.unraisablehook = heard
 
 
-def _close(coroutine: Coroutine[Any, Any, Any]) -> None:
-    if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+def _close(coroutine: "CoroutineType[Any, Any, Any]") -> None:
+    frame = coroutine.cr_frame
+    if frame is not None and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
         # It was to await those that it was given; now nobody does, and they must not complain.
-        for value in [*coroutine.cr_frame.f_locals.values()]:
+        for value in [*frame.f_locals.values()]:
             if inspect.iscoroutine(value):
                 _close(value)
     for _ in range(50):

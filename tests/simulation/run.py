@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 import structlog
 
@@ -53,12 +54,16 @@ def simulate(
     *,
     only: Collection[int] | None = None,
     recipe: Recipe = SOUND,
+    keep: bool = False,
 ) -> Outcome:
-    """Run one seed. only: the numbers of the faults that happen; None: all."""
-    structlog.configure(wrapper_class=Silence, cache_logger_on_first_use=False)
+    """Run one seed. only: the numbers of the faults that happen; None: all.
+
+    keep: the story also of a run in which all was well.
+    """
+    structlog.configure(wrapper_class=cast(Any, Silence), cache_logger_on_first_use=False)
     faults = [fault for fault in planned(seed, shape) if only is None or fault.number in only]
     outcome = Outcome(seed, shape, tuple(faults))
-    loop = VirtualLoop()
+    loop = VirtualLoop()  # type: ignore[abstract] # what nothing here calls is not written
     base = "/dev/shm" if Path("/dev/shm").is_dir() else None
     folder = Path(tempfile.mkdtemp(prefix="relaymd-simulation-", dir=base))
     gc.disable()  # a run makes no more garbage than fits, and collecting it is a tenth of its time
@@ -72,7 +77,7 @@ def simulate(
         shutil.rmtree(folder, ignore_errors=True)
     outcome.violations += filter(None, [run.world.invariants.broken])
     outcome.violations += [f"a task raised {_shown(failure)}" for failure in loop.failures]
-    outcome.story = run.world.story.lines() if outcome.violations else []
+    outcome.story = run.world.story.lines() if keep or outcome.violations else []
     for row in run.world.disk.events:
         run.world.story.add(row.body)
     outcome.digest = run.world.story.digest()
@@ -110,7 +115,7 @@ class Run:
     async def _until_quiet(self) -> None:
         loop = asyncio.get_running_loop()
         end = loop.time() + PATIENCE
-        while loop.time() < end and not self._is_quiet():
+        while loop.time() < end and not self._is_quiet():  # noqa: ASYNC110 - nobody tells of it
             await asyncio.sleep(0.5)
 
     def _is_quiet(self) -> bool:

@@ -6,13 +6,11 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-import msgspec
-
 from relaymd.bus import contract
 from relaymd.bus.bus import Bus, BusError, RefusedError
 from relaymd.bus.memory import MemoryBus
 from relaymd.bus.messages import CancelJob, JobView, RefusalCode, RequeueJob, Submit
-from relaymd.bus.subjects import Request
+from relaymd.bus.subjects import Req, Request
 from relaymd.core.ids import JobId
 from relaymd.core.job import Bundle
 from relaymd.storage import keys
@@ -56,9 +54,7 @@ class User:
             priority=rng.choice([0, 0, 1]),
         )
 
-    async def _until_answered(
-        self, request: Request[msgspec.Struct, JobView], message: msgspec.Struct
-    ) -> bool:
+    async def _until_answered(self, request: Request[Req, JobView], message: Req) -> bool:
         """Ask until there is an answer; whether it was a yes."""
         while True:
             try:
@@ -82,5 +78,3 @@ def bundle_of(steps: int, pace: float, every: int) -> tuple[bytes, str]:
         (source / "relaymd-worker.json").write_text(json.dumps(document))
         packed = pack(source, Path(folder) / "bundle.tar.gz")
         return packed.path.read_bytes(), packed.digest
-
-

@@ -1,0 +1,222 @@
+"""Planted bugs: each is a part that does wrong what the project is proud of doing right."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from relaymd.actors.actor import Actor
+from relaymd.actors.endings import interrupt
+from relaymd.actors.ledger import Ledger
+from relaymd.actors.orchestrator import World as Parts
+from relaymd.actors.outbox import Outbox
+from relaymd.actors.providers.provider import Provider, Sighting
+from relaymd.bus import contract
+from relaymd.bus.bus import Bus, Inbox
+from relaymd.bus.subjects import Binding, Event, Msg, Rep, Req, Request
+from relaymd.core.ids import AllocationId
+from relaymd.core.provisioning import Allocation, Offer
+from relaymd.core.reaping import Evidence, Revoke, reap
+from relaymd.storage.store import ObjectInfo, Store
+from tests.simulation.process import WORLD
+from tests.simulation.recipe import Recipe
+
+REPORTS = (
+    *(contract.START, contract.LAUNCHED, contract.CHECKPOINT, contract.CHECKPOINT_MISSED),
+    *(contract.DRAINING, contract.COMPLETE, contract.FAIL, contract.HANDOFF, contract.CANCELLED),
+)
+
+
+class NoEpochCheck(Recipe):
+    """Whoever reports of a job is believed, under whatever lease he speaks."""
+
+    name = "drop the epoch check"
+
+    def bus(self, bus: Bus, ledger: Ledger) -> Bus:
+        return _Credulous(bus, ledger)
+
+
+class _Credulous:
+    """A Bus that takes every report as one of the live lease."""
+
+    def __init__(self, bus: Bus, ledger: Ledger) -> None:
+        self._bus = bus
+        self._ledger = ledger
+
+    async def ask(
+        self, request: Request[Req, Rep], message: Req, *, within: float | None = None
+    ) -> Rep:
+        return await self._bus.ask(request, message, within=within)
+
+    async def publish(self, event: Event[Msg], message: Msg) -> None:
+        await self._bus.publish(event, message)
+
+    def serve(self, service: str, *bindings: Binding) -> AbstractAsyncContextManager[Inbox]:
+        return self._bus.serve(service, *map(self._credulous, bindings))
+
+    def listen(
+        self, event: Event[Msg], **holes: str
+    ) -> AbstractAsyncContextManager[AsyncIterator[Msg]]:
+        return self._bus.listen(event, **holes)
+
+    def _credulous(self, binding: Binding) -> Binding:
+        if binding.subject not in REPORTS:
+            return binding
+        return Binding(
+            binding.subject,
+            binding.listen,
+            lambda message: binding.handler(self._of_live_lease(message)),
+        )
+
+    def _of_live_lease(self, message: Any) -> Any:
+        job = self._ledger.jobs.get(message.job)
+        if job is None or job.lease is None:
+            return message
+        said: dict[str, object] = {"worker": job.lease.worker}
+        if hasattr(message, "checkpoint"):
+            checkpoint = msgspec.structs.replace(message.checkpoint, epoch=job.lease.epoch)
+            said["checkpoint"] = checkpoint
+        else:
+            said["epoch"] = job.lease.epoch
+        return msgspec.structs.replace(message, **said)
+
+
+class CommitFirst(Recipe):
+    """The worker believes that a piece is stored when it has only been sent off."""
+
+    name = "commit before upload"
+
+    def worker_store(self, store: Store) -> Store:
+        return _Hasty(store)
+
+
+class _Hasty:
+    """A Store whose puts are answered at once and arrive later, if the process lives."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    async def put(self, key: str, data: bytes) -> None:
+        task = asyncio.get_running_loop().create_task(self._later(key, data))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard, context=WORLD)
+
+    async def _later(self, key: str, data: bytes) -> None:
+        await asyncio.sleep(0.05)
+        await asyncio.wait_for(self._store.put(key, data), 60.0)
+
+    async def put_file(self, key: str, path: Path) -> None:
+        await self._store.put_file(key, path)
+
+    async def get(self, key: str) -> bytes:
+        return await self._store.get(key)
+
+    async def get_file(self, key: str, path: Path) -> None:
+        await self._store.get_file(key, path)
+
+    async def head(self, key: str) -> ObjectInfo | None:
+        return await self._store.head(key)
+
+    def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
+        return self._store.list(prefix)
+
+    async def delete(self, keys: Iterable[str]) -> None:
+        await self._store.delete(keys)
+
+    async def close(self) -> None:
+        await self._store.close()
+
+
+class StaleReaper(Recipe):
+    """The reaper looks, thinks for a while, and then acts on what it saw."""
+
+    name = "requeue from a state the reaper read earlier"
+
+    def recast(self, parts: Parts, name: str, make: Callable[[], Actor]) -> Callable[[], Actor]:
+        return (lambda: _Slow(parts)) if name == "reaper" else make
+
+
+class _Slow(Actor):
+    """Judges by what it read before it awaited."""
+
+    name = "reaper"
+    every = 0.5
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts.bus)
+        self._parts = parts
+
+    async def tick(self) -> None:
+        parts = self._parts
+        ledger, presence = parts.ledger, parts.presence
+        commands = reap(
+            [presence.vital(worker) for worker in ledger.workers.values()],
+            [*ledger.leased()],
+            now=presence.clock(),
+            wall=ledger.wall(),
+            policy=parts.policy,
+        )
+        await asyncio.sleep(parts.rng.uniform(0.0, 2.0))  # a `squeue` that takes its time
+        for command in commands:
+            job = ledger.jobs.get(command.job) if isinstance(command, Revoke) else None
+            if job is not None and job.lease is not None and not ledger.broken:
+                assert isinstance(command, Revoke)
+                interrupt(ledger, job, command.reason, jitter=parts.rng.random)
+
+
+class UnknownIsDead(Recipe):
+    """What a provider cannot tell of is taken for gone."""
+
+    name = "treat unknown as dead"
+
+    def provider(self, provider: Provider) -> Provider:
+        return _Rash(provider)
+
+
+class _Rash:
+    """A Provider that draws conclusions."""
+
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+
+    def offer(self) -> Offer:
+        return self._provider.offer()
+
+    async def submit(self, id: AllocationId) -> str:
+        return await self._provider.submit(id)
+
+    async def cancel(self, allocation: Allocation) -> None:
+        await self._provider.cancel(allocation)
+
+    async def observe(self, allocations: Collection[Allocation]) -> Mapping[AllocationId, Sighting]:
+        seen = await self._provider.observe(allocations)
+        gone = Sighting(evidence=Evidence.GONE, reason="squeue does not list it")
+        return {
+            id: gone if sighting.evidence is Evidence.UNKNOWN else sighting
+            for id, sighting in seen.items()
+        }
+
+
+class NoOutbox(Recipe):
+    """Events are published when they happen, and forgotten when that fails."""
+
+    name = "forget the outbox"
+
+    def recast(self, parts: Parts, name: str, make: Callable[[], Actor]) -> Callable[[], Actor]:
+        if name != "outbox":
+            return make
+        return lambda: _Forgetful(parts.bus, parts.ledger, parts.journal)
+
+
+class _Forgetful(Outbox):
+    """Begins with what happens from now on, as if everything before were known."""
+
+    async def start(self) -> None:
+        self._ledger.published(self._ledger.last_event)
+
+
+MUTANTS = (NoEpochCheck(), CommitFirst(), StaleReaper(), UnknownIsDead(), NoOutbox())
