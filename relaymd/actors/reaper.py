@@ -1,5 +1,6 @@
 """Turns silence into requeues: finds workers that are dead and leases that nobody holds."""
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import ClassVar
 
@@ -53,11 +54,17 @@ class Reaper(Actor):
         self._reachable = reachable
         self._probing: set[WorkerId] = set()
         self._assigned: dict[tuple[JobId, Epoch], Monotonic] = {}
+        self._looked = 0.0
+        """When the last sweep was, by the loop's time."""
+
+    async def start(self) -> None:
+        self._looked = asyncio.get_running_loop().time()
 
     async def tick(self) -> None:
+        was_away = self._was_away()
         if self._ledger.broken:
             return
-        if not self._reachable():
+        if was_away or not self._reachable():
             # The silence is on our side, and proves nothing about anybody.
             self._presence.reset()
             self._assigned.clear()
@@ -85,6 +92,15 @@ class Reaper(Actor):
                     self._presence.forget(worker)
                     log.warning("worker.lost", worker=worker, reason=reason)
         self._presence.retain(job.id for job in self._ledger.leased())
+
+    def _was_away(self) -> bool:
+        """Whether this process stood still since the last sweep: stopped, or out of memory.
+
+        What was said to us meanwhile lies in a socket, and is heard only after this turn.
+        """
+        now = asyncio.get_running_loop().time()
+        away, self._looked = now - self._looked, now
+        return away > self._policy.heartbeat_every + 2 * self.every
 
     def _note_assigned(self, leased: Iterable[Job]) -> None:
         """Keep since when each lease waits for its `start`, by our own clock and from our start on.

@@ -1,6 +1,7 @@
 """Silence becomes requeues, and nothing else does."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from relaymd.bus import messages as m
 from relaymd.bus.messages import Standing
 from relaymd.core.ids import AllocationId, InstanceId
 from relaymd.core.job import JobState
-from relaymd.core.reaping import Evidence
+from relaymd.core.reaping import Evidence, LivenessPolicy
 from tests.actors.office import Office, Parts, opened, turns, until
 from tests.actors.peers import WorkerPeer
 
@@ -192,6 +193,19 @@ async def test_while_our_own_connection_is_down_nobody_is_silent(tmp_path: Path)
 
         assert await worker.complete(it) is Standing.ACCEPTED
         assert await office.worker("w2", "i2").start(unconfirmed) is Standing.ACCEPTED
+
+
+async def test_after_our_own_process_stood_still_nobody_is_silent(tmp_path: Path) -> None:
+    policy = LivenessPolicy(heartbeat_every=0.05)
+    async with opened(tmp_path / "relaymd.db", Parts(policy=policy)) as office:
+        await running(office)
+        time.sleep(1.3)  # noqa: ASYNC251 - that the loop stands still is what is tested
+        office.clock.advance(600.0)
+        await sweep(office)
+        assert (await office.operator.show()).state is JobState.RUNNING
+        office.clock.advance(600.0)
+        await sweep(office)
+        assert (await office.operator.show()).state is JobState.QUEUED
 
 
 async def test_an_assignment_nobody_confirms_goes_to_somebody_else_and_costs_nothing(
