@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from types import TracebackType
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -34,8 +35,8 @@ class Screen:
 
     def __init__(self, console: Console | None = None) -> None:
         # Away from a terminal lines must not break in the middle of a sentence.
-        width = None if sys.stdout.isatty() else 120
-        self.console = console or Console(highlight=False, soft_wrap=True, width=width)
+        width = None if sys.stdout.isatty() else 200
+        self.console = console or Console(highlight=False, width=width)
         self._began = time.monotonic()
         self._bar = Progress(
             TextColumn("[bold]{task.description}"),
@@ -59,7 +60,7 @@ class Screen:
 
     def say(self, text: str, style: str = "") -> None:
         elapsed = f"{time.monotonic() - self._began:6.1f} s"
-        self.console.print(f"[dim]{elapsed}[/dim]  [{style or 'default'}]{escape(text)}[/]")
+        self._hanging(f"[dim]{elapsed}[/dim] ", f"[{style or 'default'}]{escape(text)}[/]")
 
     def tell(self, change: JobChanged) -> None:
         """An event of the job."""
@@ -76,18 +77,28 @@ class Screen:
         self.say(f"✂ {how} to worker {blow.worker} at about step {blow.furthest}", "bold magenta")
 
     def table(self, rows: Sequence[Leg]) -> None:
-        view = Table(title="\nSegments of one job", title_justify="left", title_style="bold")
+        view = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
         for name in ("#", "worker", "steps", "ended", "without an engine", "work lost"):
-            view.add_column(name, justify="right" if name in ("#", "steps") else "left")
+            right = name in ("#", "steps")
+            view.add_column(
+                name, justify="right" if right else "left", no_wrap=name in ("worker", "steps")
+            )
         for row in rows:
             idle = "" if row.idle is None else f"{row.idle:.1f} s before"
             lost = f"{row.lost_steps} steps, {row.lost_seconds:.1f} s" if row.lost_steps else "none"
-            steps = f"{row.begin} – {row.end}"
+            steps = f"{row.begin:,} – {row.end:,}"
             view.add_row(str(row.number), row.worker, steps, row.ended, idle, lost)
+        self.console.print("\n[bold]Segments of one job[/bold]")
         self.console.print(view)
 
     def verdict(self, checks: Sequence[Check]) -> None:
-        self.console.print("\n[bold]What the files say[/bold]")
+        self.console.print("[bold]What the files say[/bold]")
         for check in checks:
             mark = "[green]✓[/green]" if check.holds else "[bold red]✗[/bold red]"
-            self.console.print(f"  {mark} {escape(check.says)}")
+            self._hanging(f"  {mark}", escape(check.says))
+
+    def _hanging(self, head: str, text: str) -> None:
+        """A line that goes on below its text, not below its head, where the terminal is narrow."""
+        grid = Table.grid(padding=(0, 1))
+        grid.add_row(head, text)
+        self.console.print(grid)

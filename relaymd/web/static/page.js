@@ -41,6 +41,8 @@ function bytes(count) {
   return `${count < 10 && unit !== "B" ? count.toFixed(1) : Math.round(count)} ${unit}`;
 }
 
+const NO_PROGRESS = { queued: "not begun", failed: "", cancelled: "", completed: "" };
+
 function bar(job, progress) {
   const known = progress && typeof progress.fraction === "number";
   const fraction = job.state === "completed" ? 1 : known ? Math.min(Math.max(progress.fraction, 0), 1) : null;
@@ -55,7 +57,7 @@ function bar(job, progress) {
   track.setAttribute("role", "progressbar");
   if (fraction !== null) track.setAttribute("aria-valuenow", Math.round(fraction * 100));
   const percent = fraction === null ? "" : `${Math.floor(fraction * 1000) / 10} %`;
-  return make("div", job.state, track, make("div", "sub", [percent, steps].filter(Boolean).join(" · ") || (job.state === "queued" ? "not begun" : "not known yet")));
+  return make("div", job.state, track, make("div", "sub", [percent, steps].filter(Boolean).join(" · ") || NO_PROGRESS[job.state] ?? "not known yet"));
 }
 
 function jobRow(view) {

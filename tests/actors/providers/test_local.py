@@ -98,6 +98,16 @@ async def test_the_last_line_of_its_log_says_why_it_ended(tmp_path: Path) -> Non
         assert sighting.reason == "its process ended; its last line: no GPU here"
 
 
+async def test_a_last_line_of_our_own_log_is_told_by_its_event_and_its_reason(
+    tmp_path: Path,
+) -> None:
+    line = '{"event": "worker.not_adopted", "level": "warning", "reason": "no room"}'
+    async with local(tmp_path, "/bin/echo", line) as made:
+        await made.submit(A1)
+        await until_evidence(made, Evidence.GONE)
+        assert processes.last_words(tmp_path, A1) == "worker.not_adopted (no room)"
+
+
 async def test_another_orchestrator_finds_the_workers_of_the_one_before(tmp_path: Path) -> None:
     async with local(tmp_path, "sleep", "60") as made:
         pid = int(await made.submit(A1))
