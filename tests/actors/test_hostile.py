@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
+from copy import copy
+from pathlib import Path as File
+from typing import Any, TypeAlias, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,7 +15,12 @@ from relaymd.bus.codec import Reply
 from tests.actors.office import Office, opened, until
 from tests.bus.samples import requests, samples
 
-HOSTILE: list[object] = [
+Json: TypeAlias = Any
+ANYBODY: Json = {"worker": "w1", "job": "j1"}
+Path: TypeAlias = tuple[str | int, ...]
+"""Of a place in a message: keys and indices."""
+
+HOSTILE: list[Json] = [
     None, True, -1, 0, 10**30, -(10**30), 2**63, 1e308, -1e308, 1e-320, 0.5,
     "", " ", "\x00", "\u202e", "x" * 9_000, "a.b", "../..", "j1", "w1", "i1",
     [], {}, [None], {"x": 1}, "failed", "cancelled",
@@ -25,35 +32,30 @@ SERVED = {
 }
 
 
-def put(sample: object, path: tuple[object, ...], value: object) -> object:
+def put(sample: Json, path: Path, value: Json) -> Json:
     """The sample with another value at one place."""
     if not path:
         return value
     head, *rest = path
-    if isinstance(sample, dict):
-        return {**sample, head: put(sample[head], tuple(rest), value)}
-    assert isinstance(sample, list)
-    assert isinstance(head, int)
-    return [*sample[:head], put(sample[head], tuple(rest), value), *sample[head + 1 :]]
+    changed = copy(sample)
+    changed[head] = put(sample[head], tuple(rest), value)
+    return changed
 
 
-def places(sample: object, path: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
+def places(sample: Json, path: Path = ()) -> Iterator[Path]:
     if path:
         yield path
     if isinstance(sample, dict):
-        for key, value in sample.items():
+        for key, value in cast("dict[str, Json]", sample).items():
             yield from places(value, (*path, key))
     if isinstance(sample, list):
-        for index, value in enumerate(sample):
+        for index, value in enumerate(cast("list[Json]", sample)):
             yield from places(value, (*path, index))
 
 
-def subject(template: str, message: object) -> str:
-    """Where the message claims to belong, if it is a message at all."""
-    if not isinstance(message, dict):
-        return template.replace("{worker}", "w1").replace("{job}", "j1")
-    filled = {key: str(message.get(key, "x")) for key in ("worker", "job")}
-    return template.format(**filled)
+def subject(template: str, message: Json) -> str:
+    """Where the message claims to belong."""
+    return template.format(worker=message.get("worker"), job=message.get("job"))
 
 
 async def busy(office: Office) -> None:
@@ -92,9 +94,10 @@ async def test_no_value_at_any_place_of_a_message_ends_an_actor(office: Office, 
     enemy = Enemy(office.parts.broker)
     known = {"worker": "w1", "job": "j1", "instance": "i1", "epoch": 1}
     for sample in samples(row.carries):
-        assert isinstance(sample, dict)
-        true = {**sample, **{key: known[key] for key in known if key in sample}}
-        true = {**true, **({"wait": 0.0} if "wait" in true else {})}
+        true = dict(cast("dict[str, Json]", sample))
+        true.update({key: known[key] for key in known if key in true})
+        if "wait" in true:
+            true["wait"] = 0.0
         for path in places(true):
             for value in HOSTILE:
                 message = put(true, path, value)
@@ -105,13 +108,15 @@ async def test_no_value_at_any_place_of_a_message_ends_an_actor(office: Office, 
     await unhurt(office)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[*HealthCheck])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(bodies=st.lists(st.tuples(st.sampled_from([*SERVED]), st.binary(max_size=60)), max_size=30))
-async def test_no_bytes_end_an_actor(tmp_path: Path, bodies: list[tuple[str, bytes]]) -> None:
+async def test_no_bytes_end_an_actor(tmp_path: File, bodies: list[tuple[str, bytes]]) -> None:
     async with opened(tmp_path / "db") as office:
         enemy = Enemy(office.parts.broker)
         for name, body in bodies:
-            enemy.send(subject(SERVED[name].template, None), body)
+            enemy.send(subject(SERVED[name].template, ANYBODY), body)
         await enemy.heard()
         await unhurt(office)
 
@@ -121,6 +126,6 @@ async def test_not_even_values_that_cannot_travel_end_an_actor(office: Office) -
     for text in ("NaN", "Infinity", "1e999", '"\\ud800"'):
         for name in ("WORK", "REGISTER", "SUBMIT"):
             body = b'{"worker":"w1","instance":"i1","job":"j1","wait":' + text.encode() + b"}"
-            enemy.send(subject(SERVED[name].template, None), body)
+            enemy.send(subject(SERVED[name].template, ANYBODY), body)
     await enemy.heard()
     await unhurt(office)
