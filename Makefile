@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 TOOLS := .tools/bin
 ARGS ?=
+SECONDS ?= 600
+SEED ?= 1
 
 # The first Python that is new enough; set PYTHON to choose another.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -22,7 +24,7 @@ STACK := --extra worker --extra orchestrator --extra cli
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up demo test test-system bench check format lock wheel tools clean
+.PHONY: help up demo test test-system chaos bench check format lock wheel tools clean
 
 help: ## List these targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -42,6 +44,10 @@ test-system: $(VENV)/.dev ## The tests that start whole stacks, and hurt them.
 
 bench: $(VENV)/.dev ## How fast an idle worker starts a job. ARGS="--jobs 200"
 	$(BIN)/python -m benchmarks.bench_start $(ARGS)
+
+chaos: $(VENV)/.dev ## Everything fails at random while jobs run. SECONDS=600 SEED=1
+	PATH="$(CURDIR)/$(TOOLS):$$PATH" RELAYMD_CHAOS_SECONDS=$(SECONDS) RELAYMD_CHAOS_SEED=$(SEED) \
+		$(PYTEST) -m system -q $(ARGS) tests/system/chaos
 
 check: $(VENV)/.dev ## Format, lint, types (twice), layers.
 	$(BIN)/ruff format --check .

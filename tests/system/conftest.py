@@ -1,7 +1,7 @@
 """Whole processes on this machine. In CI a system test that is skipped has failed."""
 
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,9 @@ async def stack(tmp_path: Path) -> AsyncGenerator[Stack, None]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.skipped and os.environ.get("CI") and item.get_closest_marker("system"):
         report.outcome = "failed"

@@ -1,5 +1,8 @@
 """Noise on every subject and every route while a job runs: nobody falls, and the job completes."""
 
+# pyright: reportUnknownMemberType=false
+# nats-py has types in part only.
+
 import json
 import os
 import random
