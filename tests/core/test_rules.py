@@ -115,5 +115,5 @@ def test_resources_that_nobody_has_are_refused(need: Requirements) -> None:
         rules.check_resources(need)
 
 
-def test_resources_pass() -> None:
+def test_resources_that_somebody_has_pass() -> None:
     rules.check_resources(Requirements(gpus=8, vram_gb=80.0))
