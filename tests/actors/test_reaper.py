@@ -15,6 +15,7 @@ from relaymd.bus.messages import Standing
 from relaymd.core.ids import AllocationId, InstanceId
 from relaymd.core.job import JobState
 from relaymd.core.reaping import Evidence, LivenessPolicy
+from relaymd.core.worker import WorkerLost
 from tests.actors.office import Office, Parts, opened, turns, until
 from tests.actors.peers import WorkerPeer
 
