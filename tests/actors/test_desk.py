@@ -78,6 +78,20 @@ async def test_a_submit_that_cannot_be_run_is_refused_in_one_sentence(
     assert len(refused.message) < 300
 
 
+@pytest.mark.parametrize(
+    "bundle",
+    [
+        Bundle(key="", digest="d", size=1),
+        Bundle(key="k", digest="", size=1),
+        Bundle(key="k", digest="d", size=-1),
+    ],
+)
+async def test_a_submit_without_a_bundle_is_refused(office: Office, bundle: Bundle) -> None:
+    message = m.Submit(job=JobId("j1"), title="t", bundle=bundle)
+    refused = await refusal(office.operator.bus.ask(contract.SUBMIT, message))
+    assert refused.error is RefusalCode.INVALID
+
+
 async def test_a_queued_job_is_cancelled_at_once_and_twice_is_once(office: Office) -> None:
     await office.operator.submit()
 

@@ -137,7 +137,7 @@ async def test_the_state_read_back_is_the_state_that_was(tmp_path: Path) -> None
 async def test_a_hundred_thousand_waiting_jobs_make_no_record_and_no_assignment_slower() -> None:
     few, many = await seconds_of_work(100), await seconds_of_work(MANY)
 
-    assert many < 5 * few + 0.05
+    assert many < 5 * few + 0.25
 
 
 async def seconds_of_work(waiting: int) -> float:

@@ -71,7 +71,7 @@ async def test_a_zombies_late_fail_does_not_hurt_the_job_running_on_its_successo
 
 
 @pytest.mark.parametrize("report", REPORTS)
-@pytest.mark.parametrize("epoch", [0, 2, 10**30, -1])
+@pytest.mark.parametrize("epoch", [0, 10**30])
 async def test_an_epoch_that_never_was_is_superseded(
     office: Office, report: str, epoch: int
 ) -> None:
