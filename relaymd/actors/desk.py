@@ -131,6 +131,8 @@ def _problem(message: m.Submit) -> str | None:
         return f"a priority lies between -{HIGHEST_PRIORITY} and {HIGHEST_PRIORITY}"
     if need.gpus < 0 or not 0 <= need.vram_gb < math.inf:
         return "GPUs and their memory cannot be negative or infinite"
+    if not message.bundle.key or not message.bundle.digest or message.bundle.size < 0:
+        return "a bundle has a key, a digest and a size of at least 0"
     if len(msgspec.json.encode(message)) > 65_536:
         return "the submit is longer than 64 KiB"
     return None

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from relaymd.bus import contract
 from relaymd.bus import messages as m
 from relaymd.bus.bus import RefusedError
 from relaymd.bus.messages import RefusalCode, Standing
-from relaymd.core.job import JobState
+from relaymd.core.ids import JobId
+from relaymd.core.job import Bundle, JobState
 from relaymd.core.outcome import Outcome
 from relaymd.core.resources import Requirements
 from tests.actors.office import Office, opened
