@@ -28,6 +28,7 @@ from relaymd.bus.server import EmbeddedServer, ServerFailedError, Settings, embe
 from relaymd.cli.child import Child
 from relaymd.cli.draining import drain
 from relaymd.cli.failures import CommandError
+from relaymd.cli.words import number
 from relaymd.config import Config, StorageConfig
 from relaymd.connection import (
     Connection,
@@ -134,11 +135,13 @@ class Stack:
         with suppress(BusError):  # without an orchestrator nobody asks for more workers
             await bus.ask(contract.WIND_DOWN, WindDown())
         if present := len(local_workers(self.state)):
-            self._tell(f"waiting for {present} local workers; Ctrl-C once more kills them")
+            workers = number(present, "local worker")
+            self._tell(f"waiting for {workers} to store and leave; Ctrl-C once more kills at once")
         within = self._config.worker_drain_seconds + DRAIN_MARGIN
         killed = await drain(lambda: local_workers(self.state), within=within, hurry=hurry)
         if killed:
-            self._tell(f"{killed} local workers were killed; their jobs go on from a checkpoint")
+            workers = number(killed, "local worker")
+            self._tell(f"{workers} killed; what they ran goes on from its last checkpoint")
 
     @asynccontextmanager
     async def _server(self, credentials: Credentials) -> AsyncGenerator[str]:
