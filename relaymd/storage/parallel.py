@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from itertools import chain, islice
 from typing import TypeVar, cast
 
 T = TypeVar("T")
@@ -19,16 +20,19 @@ async def each(
     The first error ends everything that is still under way and is raised as it is.
     """
     waiting = iter(enumerate(items))
+    begun = [*islice(waiting, at_once)]
+    if len(begun) == 1 < at_once:  # most files are one chunk, and a task costs more than a wait
+        return [await work(begun[0][1])]
     results: dict[int, R] = {}
 
-    async def take_turns() -> None:
-        for index, item in waiting:
+    async def take_turns(begin: tuple[int, T]) -> None:
+        for index, item in chain([begin], waiting):
             results[index] = await work(item)
 
     try:
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(at_once):
-                tasks.create_task(take_turns())
+            for begin in begun:
+                tasks.create_task(take_turns(begin))
     except ExceptionGroup as group:
         raise _first(group) from None
     return [results[index] for index in range(len(results))]

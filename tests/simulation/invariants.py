@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from relaymd.actors.disk import Batch, EventRow
-from relaymd.bus.broker import Parcel
+from relaymd.bus.broker import Kind, Parcel
 from relaymd.bus.messages import JobChanged, ProviderChanged
 from relaymd.core import job as j
 from relaymd.core.ids import AllocationId, Epoch, JobId, UnixTime
@@ -67,6 +67,9 @@ class Invariants:
         self._world = world
         self._shadows: dict[JobId, j.Job] = {}
         self._said: set[tuple[str, JobId, Epoch, str]] = set()
+        self._heard: dict[str, float] = {}
+        """When a worker's heartbeat was last answered as one of a worker that is known."""
+
         self._cancelled: set[JobId] = set()
         self._allocations: dict[AllocationId, str] = {}
         self._queued: list[tuple[float, int]] = [(0.0, 0)]
@@ -81,6 +84,14 @@ class Invariants:
     def hear(self, parcel: Parcel) -> None:
         """Remember who said what under which lease; a liar's words count for nobody."""
         words = parcel.subject.split(".")
+        if parcel.kind is Kind.ANSWER:
+            if (
+                words[-1] == "heartbeat"
+                and b'"known":false' not in parcel.body
+                and b"error" not in parcel.body
+            ):
+                self._heard[words[2]] = self._world.loop.time()
+            return
         if words[1] != "worker" or words[-1] not in SAID.values() or parcel.sender == "stranger":
             return
         word = _read_word(parcel.body)
@@ -148,6 +159,7 @@ class Invariants:
             self._shadows[fact.job] = _as_submitted(batch.jobs[fact.job])
         else:
             self._check_author(before, fact)
+            self._check_death(before, fact)
             after = j.apply(before, fact.event, at=fact.at)
             self._check_change(before, after)
             self._shadows[fact.job] = after
@@ -168,6 +180,17 @@ class Invariants:
             raise ViolationError(
                 f"{job.id}: {fact.kind} under lease {epoch}, but {lease.worker} never said so"
             )
+
+    def _check_death(self, job: j.Job, fact: JobChanged) -> None:
+        """Nobody is lost whose heartbeat was just answered, whatever was seen before that."""
+        if not isinstance(fact.event, j.Interrupted | j.Failed) or job.lease is None:
+            return
+        silence = self._world.loop.time() - self._heard.get(job.lease.worker, -1e9)
+        reason, policy = fact.event.end.reason, self._world.policy
+        least = policy.time_to_live if "lost: silent" in reason else 0.0
+        least = policy.disconnect_grace if "lost: its connection" in reason else least
+        if silence < least:
+            raise ViolationError(f"{job.id}: {reason}, but it was heard {silence:.2f} s ago")
 
     def _check_change(self, before: j.Job, after: j.Job) -> None:
         if after.epoch < before.epoch or after.generation < before.generation:

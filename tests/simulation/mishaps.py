@@ -37,7 +37,7 @@ async def kill_worker_soon(world: World, rng: Random) -> None:
 async def freeze_worker(world: World, rng: Random) -> None:
     if hand := some_worker(world, rng):
         hand.process.frozen = True
-        await asyncio.sleep(rng.choice([0.5, 5.0, 25.0]))
+        await asyncio.sleep(rng.choice([0.3, 2.0, 8.0]))
         world.loop.thaw(hand.process)
 
 
@@ -48,13 +48,13 @@ async def drain_worker(world: World, rng: Random) -> None:
         for _ in range(rng.choice([1, 1, 2])):
             hurry, context = hand.worker.hurry, hand.process.context
             world.loop.call_soon(hurry, "the worker got SIGTERM", context=context)
-            await asyncio.sleep(rng.uniform(0.0, 3.0))
+            await asyncio.sleep(rng.uniform(0.0, 1.5))
 
 
 async def part_worker(world: World, rng: Random) -> None:
     if hand := some_worker(world, rng):
         world.network.cut.add(hand.party)
-        await asyncio.sleep(rng.choice([0.5, 5.0, 25.0, 60.0]))
+        await asyncio.sleep(rng.choice([0.3, 2.0, 8.0, 25.0]))
         if hand.process.alive:
             world.network.cut.discard(hand.party)
 
@@ -63,7 +63,7 @@ async def mute_worker(world: World, rng: Random) -> None:
     """It hears, and is not heard."""
     if hand := some_worker(world, rng):
         world.network.mute.add(hand.party)
-        await asyncio.sleep(rng.choice([0.5, 5.0, 25.0]))
+        await asyncio.sleep(rng.choice([0.3, 2.0, 8.0]))
         world.network.mute.discard(hand.party)
 
 
@@ -71,7 +71,7 @@ async def deafen_worker(world: World, rng: Random) -> None:
     """It is heard, and hears nothing."""
     if hand := some_worker(world, rng):
         world.network.deaf.add(hand.party)
-        await asyncio.sleep(rng.choice([0.5, 5.0, 25.0]))
+        await asyncio.sleep(rng.choice([0.3, 2.0, 8.0]))
         world.network.deaf.discard(hand.party)
 
 
@@ -81,8 +81,8 @@ async def slow_consumer(world: World, rng: Random) -> None:
     parties = [*([hand.party] if hand else []), *([process.name] if process else [])]
     if parties:
         party = rng.choice(parties)
-        world.network.sluggish[party] = rng.choice([0.5, 3.0, 8.0])
-        await asyncio.sleep(rng.uniform(1.0, 10.0))
+        world.network.sluggish[party] = rng.choice([0.3, 1.5, 5.0])
+        await asyncio.sleep(rng.uniform(0.5, 5.0))
         world.network.sluggish.pop(party, None)
 
 
@@ -96,14 +96,14 @@ async def fill_node(world: World, rng: Random) -> None:
     """A worker's disk is full, or nearly."""
     if hand := some_worker(world, rng):
         hand.disk.full = rng.choice([0.3, 1.0])
-        await asyncio.sleep(rng.choice([0.5, 5.0, 20.0]))
+        await asyncio.sleep(rng.choice([0.3, 2.0, 8.0]))
         hand.disk.full = 0.0
 
 
 async def kill_orchestrator(world: World, rng: Random) -> None:
     if process := running(world):
         process.kill()
-        await asyncio.sleep(rng.choice([0.1, 2.0, 20.0]))
+        await asyncio.sleep(rng.choice([0.1, 1.0, 8.0]))
         world.start_orchestrator()
 
 
@@ -121,7 +121,7 @@ async def kill_orchestrator_soon(world: World, rng: Random) -> None:
 async def freeze_orchestrator(world: World, rng: Random) -> None:
     if process := running(world):
         process.frozen = True
-        await asyncio.sleep(rng.choice([0.5, 5.0, 15.0]))
+        await asyncio.sleep(rng.choice([0.3, 2.0, 6.0]))
         world.loop.thaw(process)
 
 
@@ -137,7 +137,7 @@ async def crash_actor(world: World, rng: Random) -> None:
 async def stop_broker(world: World, rng: Random) -> None:
     world.network.down += 1
     world.journal.available = False
-    await asyncio.sleep(rng.choice([0.2, 3.0, 15.0]))
+    await asyncio.sleep(rng.choice([0.2, 1.5, 6.0]))
     world.network.down -= 1
     if not world.network.down:
         world.journal.available = True
@@ -147,32 +147,32 @@ async def stop_broker(world: World, rng: Random) -> None:
 async def stop_journal(world: World, rng: Random) -> None:
     """The stream of events alone is away."""
     world.journal.available = False
-    await asyncio.sleep(rng.choice([0.5, 5.0, 20.0]))
+    await asyncio.sleep(rng.choice([0.3, 2.0, 8.0]))
     world.journal.available = not world.network.down
 
 
 async def fill_disk(world: World, rng: Random) -> None:
     world.disk.failing = True
-    await asyncio.sleep(rng.choice([0.2, 2.0]))
+    await asyncio.sleep(rng.choice([0.1, 1.0]))
     world.disk.failing = False
 
 
 async def lying_disk(world: World, rng: Random) -> None:
     """Commits land and are said to have failed."""
     world.disk.lying = True
-    await asyncio.sleep(rng.choice([0.2, 2.0]))
+    await asyncio.sleep(rng.choice([0.1, 1.0]))
     world.disk.lying = False
 
 
 async def break_store(world: World, rng: Random) -> None:
     world.store.trouble = 1.0
-    await asyncio.sleep(rng.choice([0.5, 3.0, 10.0]))
+    await asyncio.sleep(rng.choice([0.3, 2.0, 7.0]))
     world.store.trouble = 0.0
 
 
 async def deny_store(world: World, rng: Random) -> None:
     world.store.denies = True
-    await asyncio.sleep(rng.choice([0.5, 3.0]))
+    await asyncio.sleep(rng.choice([0.3, 2.0]))
     world.store.denies = False
 
 
@@ -198,7 +198,7 @@ async def damage_generation(world: World, rng: Random) -> None:
 async def blind_provider(world: World, rng: Random) -> None:
     """It knows nothing of anybody, for as long as it likes: `unknown` is no verdict."""
     world.provider.blind = 1.0
-    await asyncio.sleep(rng.choice([1.0, 20.0, 60.0]))
+    await asyncio.sleep(rng.choice([1.0, 8.0, 25.0]))
     world.provider.blind = 0.2
 
 

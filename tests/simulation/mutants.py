@@ -154,10 +154,10 @@ class _Slow(Actor):
         parts = self._parts
         ledger, presence = parts.ledger, parts.presence
         commands = reap(
-            [presence.vital(worker) for worker in ledger.workers.values()],
+            [presence.vital(worker) for worker in ledger.workers,
             [*ledger.leased()],
+            assigned={},
             now=presence.clock(),
-            wall=ledger.wall(),
             policy=parts.policy,
         )
         await asyncio.sleep(parts.rng.uniform(0.0, 2.0))  # a `squeue` that takes its time

@@ -8,7 +8,7 @@ from relaymd.bus.broker import Kind, Parcel
 from tests.simulation.process import WORLD
 from tests.simulation.story import Story
 
-LATEST = 20.0
+LATEST = 10.0
 """Seconds after which the late copy of a request may still arrive."""
 
 
@@ -20,7 +20,7 @@ class Network:
     """
 
     def __init__(self, rng: Random, story: Story, witness: Callable[[Parcel], None]) -> None:
-        """witness: sees every request that somebody sent."""
+        """witness: sees everything that somebody sent."""
         self.loss = 0.0
         self.doubling = 0.0
         self.late = 0.0
@@ -45,8 +45,7 @@ class Network:
         self._witness = witness
 
     def __call__(self, parcel: Parcel, deliver: Callable[[], None], /) -> None:
-        if parcel.kind is Kind.REQUEST:
-            self._witness(parcel)
+        self._witness(parcel)
         if self._is_cut(parcel) or parcel.sender in self.mute:
             return
         rng = self._rng

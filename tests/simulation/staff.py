@@ -26,17 +26,17 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 PACE = Pace(
-    checkpoint_every=2.0,
-    drain_longest=6.0,
-    alone_longest=40.0,
-    idle_longest=20.0,
-    ask_wait=10.0,
-    storage_longest=20.0,
+    checkpoint_every=1.0,
+    drain_longest=3.0,
+    alone_longest=20.0,
+    idle_longest=4.0,
+    ask_wait=2.0,
+    storage_longest=6.0,
     settle=0.2,
-    leave_within=3.0,
+    leave_within=1.5,
     piece_every=60.0,
     publish_every=60.0,
-    term_grace=2.0,
+    term_grace=1.0,
 )
 
 WRITERS: frozenset[object] = frozenset(
@@ -102,7 +102,7 @@ class Staff:
         folder = self.world.folder / hand.party
         folder.mkdir()
         tools = self._tools(hand, id, rng, folder)
-        await asyncio.sleep(rng.uniform(0.1, 1.0))
+        await asyncio.sleep(rng.uniform(0.1, 0.5))
         hand.worker = Worker(tools)
         try:
             await hand.worker.run()

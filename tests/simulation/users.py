@@ -27,7 +27,7 @@ class User:
         self._rng = world.random(f"user {number}")
         self._bus: Bus = MemoryBus(world.broker, f"user{number}")
         self.job = JobId(f"j-{number}")
-        self.steps = self._rng.randrange(3, 25)
+        self.steps = self._rng.randrange(3, 15)
 
     async def live(self) -> None:
         """Upload, submit until it is acknowledged; perhaps cancel, perhaps requeue."""
@@ -36,16 +36,16 @@ class User:
         await self._until_answered(contract.SUBMIT, self._submit())
         world.invariants.submit_acknowledged(self.job)
         if rng.random() < 0.2:
-            await asyncio.sleep(rng.uniform(0.0, 10.0))
+            await asyncio.sleep(rng.uniform(0.0, 4.0))
             if await self._until_answered(contract.CANCEL, CancelJob(job=self.job)):
                 world.invariants.cancel_acknowledged(self.job)
             if rng.random() < 0.5:
-                await asyncio.sleep(rng.uniform(0.0, 10.0))
+                await asyncio.sleep(rng.uniform(0.0, 4.0))
                 await self._until_answered(contract.REQUEUE, RequeueJob(job=self.job))
 
     def _submit(self) -> Submit:
         rng, job = self._rng, self.job
-        data, digest = bundle_of(self.steps, rng.choice([0.1, 0.4]), rng.choice([1, 3]))
+        data, digest = bundle_of(self.steps, rng.choice([0.1, 0.3]), rng.choice([1, 3]))
         self._world.store.objects[keys.bundle(job)] = data
         return Submit(
             job=job,
@@ -74,7 +74,7 @@ def bundle_of(steps: int, pace: float, every: int) -> tuple[bytes, str]:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "bundle"
         source.mkdir()
-        document = specification(steps, pace, every, poll=1.0)
+        document = specification(steps, pace, every, poll=0.5)
         (source / "relaymd-worker.json").write_text(json.dumps(document))
         packed = pack(source, Path(folder) / "bundle.tar.gz")
         return packed.path.read_bytes(), packed.digest

@@ -31,9 +31,9 @@ from tests.simulation.store import ModelStore
 from tests.simulation.story import Story
 
 POLICY = LivenessPolicy(
-    heartbeat_every=2.0, time_to_live=8.0, margin=2.0, disconnect_grace=1.0, confirm_within=4.0
+    heartbeat_every=1.0, time_to_live=4.0, margin=1.0, disconnect_grace=0.5, confirm_within=2.0
 )
-RESTARTS = RestartPolicy(intensity=3, period=60.0, backoff=0.1)
+RESTARTS = RestartPolicy(intensity=3, period=30.0, backoff=0.1)
 EPOCH = 1_800_000_000.0
 
 
@@ -45,7 +45,7 @@ class Shape:
     workers: int = 4
     faults: int = 6
     slots: int = 1
-    within: float = 40.0
+    within: float = 15.0
     """Virtual seconds during which faults begin."""
 
 
@@ -56,7 +56,7 @@ class World:
         self, loop: VirtualLoop, seed: int, folder: Path, shape: Shape, recipe: Recipe = SOUND
     ) -> None:
         self.loop, self.seed, self.folder = loop, seed, folder
-        self.shape, self.recipe = shape, recipe
+        self.shape, self.recipe, self.policy = shape, recipe, POLICY
         self.rng = self.random("fate")
         self.story = Story()
         self.store = ModelStore(self.random("store"))
