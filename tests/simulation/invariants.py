@@ -11,7 +11,7 @@ import msgspec
 
 from relaymd.actors.disk import Batch, EventRow
 from relaymd.bus.broker import Kind, Parcel
-from relaymd.bus.messages import JobChanged, ProviderChanged
+from relaymd.bus.facts import JobChanged, ProviderChanged
 from relaymd.core import job as j
 from relaymd.core.ids import AllocationId, Epoch, JobId, UnixTime
 from relaymd.core.provisioning import AllocationState

@@ -19,7 +19,8 @@ from relaymd.bus.bus import Bus, Inbox
 from relaymd.bus.subjects import Binding, Event, Msg, Rep, Req, Request
 from relaymd.core.ids import AllocationId
 from relaymd.core.provisioning import Allocation, Offer
-from relaymd.core.reaping import Evidence, Revoke, reap
+from relaymd.core.reaping import Evidence, Forget, ReapCommand, Revoke, reap
+from relaymd.core.worker import WorkerLost
 from relaymd.storage.store import ObjectInfo, Store
 from tests.simulation.process import WORLD
 from tests.simulation.recipe import Recipe
@@ -154,7 +155,7 @@ class _Slow(Actor):
         parts = self._parts
         ledger, presence = parts.ledger, parts.presence
         commands = reap(
-            [presence.vital(worker) for worker in ledger.workers,
+            [presence.vital(worker) for worker in ledger.workers],
             [*ledger.leased()],
             assigned={},
             now=presence.clock(),
@@ -162,10 +163,21 @@ class _Slow(Actor):
         )
         await asyncio.sleep(parts.rng.uniform(0.0, 2.0))  # a `squeue` that takes its time
         for command in commands:
-            job = ledger.jobs.get(command.job) if isinstance(command, Revoke) else None
-            if job is not None and job.lease is not None and not ledger.broken:
-                assert isinstance(command, Revoke)
-                interrupt(ledger, job, command.reason, jitter=parts.rng.random)
+            if not ledger.broken:
+                self._obey(command)
+
+    def _obey(self, command: ReapCommand) -> None:
+        ledger = self._parts.ledger
+        match command:
+            case Revoke(job=id, reason=reason):
+                job = ledger.jobs.get(id)
+                if job is not None and job.lease is not None:
+                    interrupt(ledger, job, reason, jitter=self._parts.rng.random)
+            case Forget(worker=worker, reason=reason):
+                ledger.forget(worker, WorkerLost(reason=reason))
+                self._parts.presence.forget(worker)
+            case _:
+                return
 
 
 class UnknownIsDead(Recipe):

@@ -16,7 +16,7 @@ import structlog
 from relaymd.bus import contract
 from relaymd.bus.bus import BusError
 from relaymd.bus.memory import MemoryBus
-from relaymd.bus.messages import CancelJob
+from relaymd.bus.operating import CancelJob
 from relaymd.core.job import JobState
 from relaymd.core.provisioning import AllocationState
 from relaymd.storage import keys
@@ -120,7 +120,7 @@ class Run:
     async def _until_quiet(self) -> None:
         loop = asyncio.get_running_loop()
         end = loop.time() + PATIENCE
-        while loop.time() < end and not self._is_quiet():  # noqa: ASYNC110 - nobody tells of it
+        while loop.time() < end and not self._is_quiet():
             await asyncio.sleep(0.2)
             await self._tidy()
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from relaymd.bus import contract
 from relaymd.bus.bus import Bus, BusError, RefusedError
 from relaymd.bus.memory import MemoryBus
-from relaymd.bus.messages import CancelJob, JobView, RefusalCode, RequeueJob, Submit
+from relaymd.bus.messages import RefusalCode
+from relaymd.bus.operating import CancelJob, JobView, RequeueJob, Submit
 from relaymd.bus.subjects import Req, Request
 from relaymd.core.ids import JobId
 from relaymd.core.job import Bundle
