@@ -24,7 +24,7 @@ STACK := --extra worker --extra orchestrator --extra cli
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up demo test test-system chaos bench check format lock wheel tools clean
+.PHONY: help up demo test test-system simulate simulate-hour chaos bench check format lock wheel tools clean
 
 help: ## List these targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -48,6 +48,13 @@ bench: $(VENV)/.dev ## How fast an idle worker starts a job. ARGS="--jobs 200"
 chaos: $(VENV)/.dev ## Everything fails at random while jobs run. SECONDS=600 SEED=1
 	PATH="$(CURDIR)/$(TOOLS):$$PATH" RELAYMD_CHAOS_SECONDS=$(SECONDS) RELAYMD_CHAOS_SEED=$(SEED) \
 		$(PYTEST) -m system -q $(ARGS) tests/system/chaos
+
+N ?= 1000
+simulate: $(VENV)/.dev ## Schedules of simulated disasters. N=10000
+	$(BIN)/python -m tests.simulation --count $(N) $(ARGS)
+
+simulate-hour: $(VENV)/.dev ## As many as fit into an hour, each night others.
+	$(BIN)/python -m tests.simulation --seconds 3600 --seed $$(date +%y%j0000000) $(ARGS)
 
 check: $(VENV)/.dev ## Format, lint, types (twice), layers.
 	$(BIN)/ruff format --check .

@@ -55,6 +55,10 @@ class Task(asyncio.Task[T]):
     """asyncio's own, but for its place in sets."""
 
     serial = 0
+    process: Process | None = None
+
+    def of_the_living(self) -> bool:
+        return self.process is None or self.process.alive
 
     def __hash__(self) -> int:
         return self.serial
@@ -187,6 +191,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         Task.serial = self._born  # asyncio puts it into a set before it can be told
         task = Task(coro, loop=self, name=name or "task", context=context)
         task.serial = self._born
+        task.process = PROCESS.get() if context is None else context.get(PROCESS)
         self._tasks[task] = None
         task.add_done_callback(self._forget, context=WORLD)
         return task
@@ -195,9 +200,10 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._tasks.pop(task, None)  # type: ignore[call-overload]
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Note it, unless it is of the killed: what they waited for concerns nobody."""
         future = context.get("future")
-        if future is None or isinstance(future, asyncio.Task):
-            self.failures.append(context)  # a bare future's may have been for one who was killed
+        if future is None or (isinstance(future, Task) and future.of_the_living()):
+            self.failures.append(context)
 
     def default_exception_handler(self, context: dict[str, Any]) -> None:
         self.failures.append(context)

@@ -81,6 +81,6 @@ def _close(coroutine: "CoroutineType[Any, Any, Any]") -> None:
     for _ in range(50):
         try:
             coroutine.close()
-        except (RuntimeError, asyncio.CancelledError, BaseExceptionGroup):
+        except BaseException:  # noqa: BLE001 - the dead may say what they like, nobody listens
             continue
         return
