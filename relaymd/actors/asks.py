@@ -73,6 +73,10 @@ class Asks:
         if self._open.get(key) is ask:
             del self._open[key]
 
+    def slots(self, worker: WorkerId) -> tuple[int, ...]:
+        """The worker's slots whose question is open."""
+        return tuple(slot for asking, slot in self._open if asking == worker)
+
     def idle(self) -> list[Seat]:
         """Seats that may get a job: they asked, hold no lease, and their worker is there."""
         return [

@@ -105,6 +105,7 @@ class Registry(Actor):
                 if held.job not in superseded and live[held.job].state is JobState.CANCELLING
             ),
             drain=(worker.leaving_because or "it is leaving") if worker.leaving else None,
+            asking=self._views.asking(worker.id),
         )
 
     def drains(self, message: m.WorkerDrains) -> asyncio.Future[m.Done]:

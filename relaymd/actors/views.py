@@ -9,6 +9,7 @@ from relaymd.actors.ledger import Ledger
 from relaymd.actors.presence import Presence
 from relaymd.bus.messages import JobChanged, JobDetails, JobView, WorkerView
 from relaymd.core.checkpoint import Progress
+from relaymd.core.ids import WorkerId
 from relaymd.core.job import Job, JobState
 from relaymd.core.reaping import LivenessPolicy, judge
 from relaymd.core.resources import Requirements
@@ -46,6 +47,10 @@ class Views:
 
     def workers(self) -> tuple[WorkerView, ...]:
         return tuple(self._worker(worker) for worker in self._ledger.workers.values())
+
+    def asking(self, worker: WorkerId) -> tuple[int, ...]:
+        """Its slots that are known to wait for work."""
+        return self._asks.slots(worker)
 
     def _view(self, job: Job, why: Callable[[Requirements], str]) -> JobView:
         return JobView(job=job, progress=self._progress(job), why_waiting=self._waiting(job, why))

@@ -115,6 +115,13 @@ class HeartbeatAck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     drain: str | None = None
     """A reason: give back what you hold and leave."""
 
+    asking: tuple[int, ...] | None = None
+    """Slots whose question for work is open here; None: not said.
+
+    A slot that asked well before this heartbeat and is not among them asks again: its question
+    was lost, or went to an orchestrator that is dead.
+    """
+
 
 class Leave(msgspec.Struct, frozen=True, kw_only=True):
     """Goodbye. Leases still held end as interrupted."""

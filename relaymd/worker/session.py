@@ -1,7 +1,9 @@
 """The worker's standing with the orchestrator: registered, heard, and reached by pushes."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -32,8 +34,20 @@ UNWANTED = frozenset({RefusalCode.INCOMPATIBLE, RefusalCode.INVALID})
 """Refusals of a registration that no waiting changes."""
 
 
+ASK_TRAVELS = 1.0
+"""Seconds after which a question for work that the orchestrator does not know of is lost."""
+
+
 class UnwantedError(Exception):
     """The orchestrator does not take this worker, and says why."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A slot's question for work, until it is answered."""
+
+    since: float
+    lost: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Session:
@@ -45,6 +59,7 @@ class Session:
         self._held = held
         self._drain = drain
         self._again = asyncio.Event()
+        self._questions: dict[int, Question] = {}
         self.registered = asyncio.Event()
         """Set once the orchestrator has taken this worker."""
 
@@ -62,6 +77,15 @@ class Session:
     def register_again(self) -> None:
         """Somebody answered that it does not know this worker."""
         self._again.set()
+
+    @contextmanager
+    def asking(self, slot: int) -> Generator[asyncio.Event]:
+        """Set if it turns out that nobody knows of the question that is asked meanwhile."""
+        question = self._questions[slot] = Question(asyncio.get_running_loop().time())
+        try:
+            yield question.lost
+        finally:
+            del self._questions[slot]
 
     async def serve(self) -> None:
         """Answer what is pushed to this worker. For ever."""
@@ -118,6 +142,7 @@ class Session:
         while not self._again.is_set():
             leases = tuple(held.said() for held in self._held)
             me = self._tools.me
+            begin = asyncio.get_running_loop().time()
             beat = Heartbeat(worker=me.worker, instance=me.instance, leases=leases)
             try:
                 ack = await self._tools.bus.ask(contract.HEARTBEAT, beat)
@@ -129,6 +154,7 @@ class Session:
                 silent = False
                 self._heard()
                 self._heed(ack, beat)
+                self._ask_again(ack, begin)
                 if not ack.known:
                     return
             await self._pause(every)
@@ -153,6 +179,14 @@ class Session:
         for job in ack.cancelled:
             for held in self._leases(job):
                 held.cancel()
+
+    def _ask_again(self, ack: HeartbeatAck, sent: float) -> None:
+        """Have asked again what is not known there, as after a restart of the orchestrator."""
+        if ack.asking is None:
+            return
+        for slot, question in self._questions.items():
+            if slot not in ack.asking and sent - question.since > ASK_TRAVELS:
+                question.lost.set()
 
     def _leases(self, job: JobId) -> list[Held]:
         return [held for held in self._held if held.job == job]

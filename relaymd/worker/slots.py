@@ -68,7 +68,7 @@ class Slots:
                 await self._run(answer, slot)
             elif answer is not None and clock() - begin >= wait / 2:
                 self._consider(answer)
-            else:  # nobody answered, or the answer did not wait: never ask in a busy loop
+            else:  # no answer comes, or it did not wait: never ask in a busy loop
                 if answer is not None:
                     self._consider(answer)
                 await before(self._until_closed(), backoff.pause())
@@ -88,7 +88,9 @@ class Slots:
         me = self._tools.me
         question = AskForWork(worker=me.worker, instance=me.instance, slot=slot, wait=wait)
         try:
-            answer = await self._tools.bus.ask(contract.WORK, question, within=wait + SLACK)
+            with self._session.asking(slot) as lost:
+                asked = self._tools.bus.ask(contract.WORK, question, within=wait + SLACK)
+                answer = await before(_until(lost), asked)
         except RefusedError as exc:
             if exc.refusal.error is RefusalCode.UNKNOWN_WORKER:
                 self._session.register_again()
@@ -96,6 +98,9 @@ class Slots:
             return None
         except BusError as exc:
             log.debug("work.unanswered", slot=slot, reason=repr(exc))
+            return None
+        if answer is None:
+            log.info("work.asked_again", slot=slot)
             return None
         return answer.work
 
@@ -117,8 +122,12 @@ class Slots:
         return self._tools.pace.idle_longest - idle
 
     async def _until_closed(self) -> None:
-        await self._closed.wait()
+        await _until(self._closed)
 
     async def _until_registered(self) -> None:
         await self._session.registered.wait()
         self._idle_since = asyncio.get_running_loop().time()
+
+
+async def _until(event: asyncio.Event) -> None:
+    await event.wait()

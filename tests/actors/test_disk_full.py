@@ -61,7 +61,7 @@ async def test_while_the_disk_is_full_questions_are_answered_from_what_it_has(
         await until(lambda: office.ledger.jobs[it.job].state is JobState.RUNNING)
 
         assert (await office.operator.show()).state is JobState.RUNNING
-        assert await worker.beat(it) == HeartbeatAck(), "nothing is taken from it"
+        assert await worker.beat(it) == HeartbeatAck(asking=()), "nothing is taken from it"
         assert (await office.operator.page()).jobs[0].job.state is JobState.RUNNING
         disk.full = False
         await until(lambda: not office.ledger.broken)
@@ -79,7 +79,7 @@ async def test_a_full_disk_supersedes_nobody_and_forgets_nobody(tmp_path: Path) 
         assert await refused(worker.leave()) is RefusalCode.UNAVAILABLE
         assert await refused(office.worker("w2", "i2").register()) is RefusalCode.UNAVAILABLE
         assert await office.worker("w2", "i2").beat() == HeartbeatAck(), "it may be known after all"
-        assert await worker.beat(it) == HeartbeatAck()
+        assert await worker.beat(it) == HeartbeatAck(asking=())
         office.clock.advance(600)
         office.tick()
         await turns(20)

@@ -174,7 +174,7 @@ async def test_the_first_sweep_after_an_outage_of_the_orchestrator_requeues_noth
     async with opened(tmp_path / "db", parts) as office:
         await sweep(office)
         assert (await office.operator.show()).state is JobState.RUNNING
-        assert await office.worker().beat(it) == m.HeartbeatAck()
+        assert await office.worker().beat(it) == m.HeartbeatAck(asking=())
         assert await office.worker("w2", "i2").start(unconfirmed) is Standing.ACCEPTED
 
 

@@ -134,7 +134,7 @@ async def test_a_heartbeat_of_a_worker_that_does_not_own_the_job_changes_no_prog
     await owner.beat(it, progress=Progress(step=5))
 
     assert await stranger.beat(it, progress=Progress(step=1)) == m.HeartbeatAck(
-        superseded=(it.job,)
+        superseded=(it.job,), asking=()
     )
     assert (await office.operator.details()).view.progress == Progress(step=5)
 
@@ -171,7 +171,7 @@ async def test_what_a_push_may_have_lost_is_said_by_the_next_heartbeat(office: O
     await office.operator.drain()
 
     assert await worker.beat(it) == m.HeartbeatAck(
-        cancelled=(JobId("j1"),), drain="drained by an operator"
+        cancelled=(JobId("j1"),), drain="drained by an operator", asking=()
     )
 
 
@@ -328,3 +328,15 @@ async def test_an_identifier_that_is_none_cannot_register(office: Office) -> Non
     ):
         with pytest.raises(RefusedError, match="is not an identifier"):
             await bus.ask(contract.REGISTER, message)
+
+
+async def test_a_heartbeats_answer_names_the_slots_whose_question_is_open(office: Office) -> None:
+    """So that a slot asks again whose question died with an earlier orchestrator."""
+    worker = office.worker()
+    await worker.register(slots=2)
+    assert (await worker.beat()).asking == ()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(worker.ask(slot=1, wait=0.2))
+        await until(lambda: office.asks.slots(worker.id) != ())
+        assert (await worker.beat()).asking == (1,)
+    assert (await worker.beat()).asking == ()

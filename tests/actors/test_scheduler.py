@@ -231,7 +231,7 @@ async def test_a_restart_adopts_running_leases_and_restarts_none(tmp_path: Path)
         office.clock.advance(24)  # shorter than a lease lives
         office.tick()
         assert await worker.ask(wait=0.02) == m.NoWork(), "it has the job"
-        assert await worker.beat(it) == m.HeartbeatAck()
+        assert await worker.beat(it) == m.HeartbeatAck(asking=())
         assert await worker.checkpoint(it, 2) is Standing.ACCEPTED
         assert await worker.complete(it) is Standing.ACCEPTED
         assert (await office.operator.show()).generation == 2

@@ -101,6 +101,18 @@ async def test_an_idle_worker_waits_for_its_answer_and_does_not_poll(shop: Shop)
         assert len(shop.desk.said("AskForWork")) == 1
 
 
+async def test_a_question_that_the_orchestrator_does_not_know_of_is_asked_again(
+    shop: Shop,
+) -> None:
+    """It was asked of one that was killed, and nobody will ever answer it."""
+    shop.desk.ack = HeartbeatAck(asking=(0,))
+    async with shop.worker():
+        await shop.desk.until_said("Heartbeat", 30)
+        assert len(shop.desk.said("AskForWork")) == 1
+        shop.desk.ack = HeartbeatAck(asking=())
+        await shop.desk.until_said("AskForWork", 2, within=5)
+
+
 async def test_an_answer_of_no_work_that_did_not_wait_causes_no_busy_loop(shop: Shop) -> None:
     shop.desk.patient = False
     async with shop.worker():
