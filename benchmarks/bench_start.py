@@ -25,8 +25,9 @@ from examples.demo.stack import Stack, running
 from relaymd.bus import contract
 from relaymd.bus.bus import Bus
 from relaymd.bus.client import connect
+from relaymd.bus.facts import JobChanged
 from relaymd.bus.journal import NatsJournal
-from relaymd.bus.messages import JobChanged, Submit
+from relaymd.bus.operating import Submit
 from relaymd.bus.remote import NatsBus
 from relaymd.connection import Role, read_connection, read_credentials
 from relaymd.core.ids import JobId, token

@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 
 from examples.demo.stack import Stack
-from relaymd.bus.messages import JobChanged, JobDetails, JobView, WorkerList
+from relaymd.bus.facts import JobChanged
+from relaymd.bus.operating import JobDetails, JobView, WorkerList
 from relaymd.core.ids import Epoch, JobId, UnixTime, WorkerId
 from relaymd.core.job import Assigned, Checkpointed
 from relaymd.core.worker import Worker

@@ -14,7 +14,7 @@ from rich.table import Table
 from examples.demo.report import Leg
 from examples.demo.scenario import Blow
 from examples.demo.verify import Check
-from relaymd.bus.messages import JobChanged
+from relaymd.bus.facts import JobChanged
 from relaymd.cli.words import of_job
 from relaymd.core.job import Checkpointed
 

@@ -13,7 +13,7 @@ from relaymd.actors.ledger import Ledger
 from relaymd.actors.pushes import stop
 from relaymd.actors.texts import short
 from relaymd.actors.views import Views
-from relaymd.bus import contract
+from relaymd.bus import contract, operating
 from relaymd.bus import messages as m
 from relaymd.bus.bus import Bus, RefusedError
 from relaymd.bus.subjects import Binding
@@ -39,7 +39,7 @@ class Desk(Actor):
         views: Views,
         *,
         started_at: UnixTime,
-        health: Callable[[], tuple[m.ActorStatus, ...]],
+        health: Callable[[], tuple[operating.ActorStatus, ...]],
     ) -> None:
         super().__init__(bus)
         self._ledger = ledger
@@ -55,12 +55,12 @@ class Desk(Actor):
         yield contract.REQUEUE.answered_by(lambda message: self.answer(self._requeue(message)))
         yield contract.STATUS.answered_by(self.status)
 
-    def submit(self, message: m.Submit) -> asyncio.Future[m.JobView]:
+    def submit(self, message: operating.Submit) -> asyncio.Future[operating.JobView]:
         if (problem := _problem(message)) is not None:
             raise RefusedError.because(m.RefusalCode.INVALID, problem)
         return self.answer(self._add(message))
 
-    async def _add(self, message: m.Submit) -> m.JobView:
+    async def _add(self, message: operating.Submit) -> operating.JobView:
         now = self._ledger.wall()
         job = Job(
             id=message.job,
@@ -74,22 +74,22 @@ class Desk(Actor):
         )
         return self._views.of(await self._ledger.add(job, by=message.by))
 
-    async def _show(self, message: m.ShowJob) -> m.JobDetails:
+    async def _show(self, message: operating.ShowJob) -> operating.JobDetails:
         job = await self._ledger.fetch(message.job)
         latest = await self._ledger.latest_of(job.id, limit=HISTORY)
         milestones = await self._ledger.milestones_of(job.id)
         return self._views.details(job, latest, milestones)
 
-    async def _list(self, message: m.ListJobs) -> m.JobPage:
+    async def _list(self, message: operating.ListJobs) -> operating.JobPage:
         limit = min(max(message.limit, 1), LONGEST_PAGE)
         after = _place(message.after) if message.after is not None else None
         states = tuple(dict.fromkeys(message.states))
         found = await self._ledger.page(states, limit=limit + 1, after=after)
         shown = found[:limit]
         more = f"{shown[-1].submitted_at!r}~{shown[-1].id}" if len(found) > limit else None
-        return m.JobPage(jobs=self._views.of_many(shown), next=more)
+        return operating.JobPage(jobs=self._views.of_many(shown), next=more)
 
-    async def _cancel(self, message: m.CancelJob) -> m.JobView:
+    async def _cancel(self, message: operating.CancelJob) -> operating.JobView:
         job = await self._ledger.fetch(message.job)
         if job.state in (JobState.CANCELLED, JobState.CANCELLING):
             return self._views.of(await self._ledger.settled(job))
@@ -99,16 +99,16 @@ class Desk(Actor):
             self.later(stop(self.bus, job.id, job.lease, m.Standing.CANCELLED))
         return self._views.of(job)
 
-    async def _requeue(self, message: m.RequeueJob) -> m.JobView:
+    async def _requeue(self, message: operating.RequeueJob) -> operating.JobView:
         job = await self._ledger.fetch(message.job)
         if job.state is JobState.QUEUED:
             return self._views.of(await self._ledger.settled(job))
         event = Requeued(by=short(message.by))
         return self._views.of(await self._ledger.record(job.id, event, base=job))
 
-    def status(self, message: m.AskStatus) -> m.Status:
+    def status(self, message: operating.AskStatus) -> operating.Status:
         counts = self._ledger.counts
-        return m.Status(
+        return operating.Status(
             version=version(),
             started_at=self._started_at,
             jobs={state: counts[state] for state in JobState if counts.get(state)},
@@ -120,7 +120,7 @@ class Desk(Actor):
         )
 
 
-def _problem(message: m.Submit) -> str | None:
+def _problem(message: operating.Submit) -> str | None:
     """Why a submit cannot be taken in, in one sentence."""
     need = message.requirements
     if not TOKEN.fullmatch(message.job):

@@ -6,7 +6,7 @@ import msgspec
 
 from relaymd.actors.disk import EventRow
 from relaymd.bus import contract
-from relaymd.bus.messages import JobChanged, ProviderChanged, WorkerChanged
+from relaymd.bus.facts import JobChanged, ProviderChanged, WorkerChanged
 from relaymd.core.ids import UnixTime, WorkerId
 from relaymd.core.job import Job, JobEvent
 from relaymd.core.provisioning import Allocation

@@ -21,7 +21,7 @@ from relaymd.actors.sightings import Sightings
 from relaymd.actors.supervisor import Supervisor
 from relaymd.actors.views import Views
 from relaymd.bus.bus import Bus, Journal
-from relaymd.bus.messages import ActorStatus
+from relaymd.bus.operating import ActorStatus
 from relaymd.core.reaping import LivenessPolicy
 from relaymd.core.restarts import RestartPolicy
 

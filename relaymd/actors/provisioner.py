@@ -16,7 +16,8 @@ from relaymd.actors.providers.provider import Provider, ProviderError, Sighting
 from relaymd.actors.sightings import Sightings
 from relaymd.bus import contract
 from relaymd.bus.bus import Bus
-from relaymd.bus.messages import Done, WindDown
+from relaymd.bus.messages import Done
+from relaymd.bus.operating import WindDown
 from relaymd.bus.subjects import Binding
 from relaymd.core.ids import AllocationId, Monotonic, token
 from relaymd.core.provisioning import Allocation, AllocationState, Offer, Submit, Withdraw, plan

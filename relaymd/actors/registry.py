@@ -15,7 +15,7 @@ from relaymd.actors.ledger import Ledger
 from relaymd.actors.presence import Presence
 from relaymd.actors.texts import bounded, short
 from relaymd.actors.views import Views
-from relaymd.bus import contract
+from relaymd.bus import contract, operating
 from relaymd.bus import messages as m
 from relaymd.bus.bus import Bus, RefusedError
 from relaymd.bus.subjects import Binding
@@ -125,10 +125,10 @@ class Registry(Actor):
             log.info("worker.left", worker=worker.id, reason=reason)
         return self._ledger.settled(m.Done())
 
-    def workers(self, message: m.ListWorkers) -> m.WorkerList:
-        return m.WorkerList(workers=self._views.workers())
+    def workers(self, message: operating.ListWorkers) -> operating.WorkerList:
+        return operating.WorkerList(workers=self._views.workers())
 
-    def drain(self, message: m.DrainWorker) -> asyncio.Future[m.Done]:
+    def drain(self, message: operating.DrainWorker) -> asyncio.Future[m.Done]:
         worker = self._ledger.workers.get(message.worker)
         if worker is None:
             text = f"there is no worker {message.worker}"

@@ -7,7 +7,7 @@ from typing import NoReturn
 import structlog
 
 from relaymd.actors.actor import Actor
-from relaymd.bus.messages import ActorStatus
+from relaymd.bus.operating import ActorStatus
 from relaymd.core.ids import Monotonic
 from relaymd.core.restarts import RestartPolicy
 

@@ -7,7 +7,8 @@ import msgspec
 from relaymd.actors.asks import Asks
 from relaymd.actors.ledger import Ledger
 from relaymd.actors.presence import Presence
-from relaymd.bus.messages import JobChanged, JobDetails, JobView, WorkerView
+from relaymd.bus.facts import JobChanged
+from relaymd.bus.operating import JobDetails, JobView, WorkerView
 from relaymd.core.checkpoint import Progress
 from relaymd.core.ids import WorkerId
 from relaymd.core.job import Job, JobState

@@ -5,6 +5,7 @@ orchestrator talks to it under `relaymd.control.<its id>.`, people under `relaym
 The permissions of each role in `nats/` follow these prefixes.
 """
 
+from relaymd.bus import facts, operating
 from relaymd.bus import messages as m
 from relaymd.bus.subjects import Event, Request
 
@@ -35,21 +36,21 @@ DRAIN = Request("relaymd.control.{worker}.drain", m.Drain, m.Done, within=2.0)
 STOP = Request("relaymd.control.{worker}.stop", m.StopJob, m.Done, within=2.0)
 
 # people, and the bridge for them -> orchestrator
-SUBMIT = Request("relaymd.operator.job.{job}.submit", m.Submit, m.JobView)
-SHOW = Request("relaymd.operator.job.{job}.show", m.ShowJob, m.JobDetails)
-CANCEL = Request("relaymd.operator.job.{job}.cancel", m.CancelJob, m.JobView)
-REQUEUE = Request("relaymd.operator.job.{job}.requeue", m.RequeueJob, m.JobView)
-JOBS = Request("relaymd.operator.jobs", m.ListJobs, m.JobPage)
-WORKERS = Request("relaymd.operator.workers", m.ListWorkers, m.WorkerList)
-DRAIN_WORKER = Request("relaymd.operator.worker.{worker}.drain", m.DrainWorker, m.Done)
-STATUS = Request("relaymd.operator.status", m.AskStatus, m.Status)
-WIND_DOWN = Request("relaymd.operator.wind-down", m.WindDown, m.Done, within=2.0)
+SUBMIT = Request("relaymd.operator.job.{job}.submit", operating.Submit, operating.JobView)
+SHOW = Request("relaymd.operator.job.{job}.show", operating.ShowJob, operating.JobDetails)
+CANCEL = Request("relaymd.operator.job.{job}.cancel", operating.CancelJob, operating.JobView)
+REQUEUE = Request("relaymd.operator.job.{job}.requeue", operating.RequeueJob, operating.JobView)
+JOBS = Request("relaymd.operator.jobs", operating.ListJobs, operating.JobPage)
+WORKERS = Request("relaymd.operator.workers", operating.ListWorkers, operating.WorkerList)
+DRAIN_WORKER = Request("relaymd.operator.worker.{worker}.drain", operating.DrainWorker, m.Done)
+STATUS = Request("relaymd.operator.status", operating.AskStatus, operating.Status)
+WIND_DOWN = Request("relaymd.operator.wind-down", operating.WindDown, m.Done, within=2.0)
 
 # facts, stored in order by JetStream
 EVENTS = "relaymd.event.>"
-JOB_CHANGED = Event("relaymd.event.job.{job}.{kind}", m.JobChanged)
-WORKER_CHANGED = Event("relaymd.event.worker.{worker}.{kind}", m.WorkerChanged)
-PROVIDER_CHANGED = Event("relaymd.event.provider.{cluster}.{kind}", m.ProviderChanged)
+JOB_CHANGED = Event("relaymd.event.job.{job}.{kind}", facts.JobChanged)
+WORKER_CHANGED = Event("relaymd.event.worker.{worker}.{kind}", facts.WorkerChanged)
+PROVIDER_CHANGED = Event("relaymd.event.provider.{cluster}.{kind}", facts.ProviderChanged)
 
 # live, stored nowhere on the bus
-OUTPUT = Event("relaymd.output.{job}.{stream}", m.Output)
+OUTPUT = Event("relaymd.output.{job}.{stream}", facts.Output)

@@ -23,7 +23,7 @@ def explain_(as_json: bool) -> None:
         document(found)
         return
     rows = [(one.key, _text(one.value), one.origin) for one in found]
-    table(("key", "value", "from"), rows)
+    table(("key", "value", "from"), rows, elastic=("value", "from"))
 
 
 config.add_command(explain_, "list")

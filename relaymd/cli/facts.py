@@ -8,7 +8,7 @@ import msgspec
 
 from relaymd.bus import contract
 from relaymd.bus.bus import Journal
-from relaymd.bus.messages import JobChanged, ProviderChanged, WorkerChanged
+from relaymd.bus.facts import JobChanged, ProviderChanged, WorkerChanged
 from relaymd.cli.words import Fact
 from relaymd.core.ids import JobId
 from relaymd.core.job import JobState

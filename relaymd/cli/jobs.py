@@ -3,11 +3,11 @@
 import asyncclick as click
 
 from relaymd.bus import contract
-from relaymd.bus.messages import CancelJob, JobPage, JobView, ListJobs, RequeueJob
+from relaymd.bus.operating import CancelJob, JobPage, JobView, ListJobs, RequeueJob
 from relaymd.cli.lazy import Entry, ListingGroup
 from relaymd.cli.session import now, session, whoami
 from relaymd.cli.shown import document, line, table
-from relaymd.cli.words import ago, progress
+from relaymd.cli.words import age, far
 from relaymd.core.ids import UnixTime
 from relaymd.core.job import JobState
 
@@ -35,7 +35,7 @@ def jobs() -> None:
 @click.option("--after", help="Where the page before ended.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 async def list_(states: tuple[str, ...], limit: int, after: str | None, as_json: bool) -> None:
-    """Jobs, the newest first."""
+    """Jobs, the newest first, with the ages of the last checkpoint and of the submit."""
     wanted = ListJobs(states=tuple(map(JobState, states)), limit=limit, after=after)
     async with session() as stack:
         page = await stack.bus.ask(contract.JOBS, wanted)
@@ -76,8 +76,9 @@ def _changed(view: JobView, as_json: bool) -> None:
 
 def _show(page: JobPage) -> None:
     at = now()
-    columns = ("job", "title", "state", "progress", "checkpoint", "where", "submitted")
-    table(columns, [_row(view, at) for view in page.jobs], empty="No jobs.")
+    columns = ("job", "title", "state", "progress", "saved", "where", "age")
+    rows = [_row(view, at) for view in page.jobs]
+    table(columns, rows, elastic=("title", "where"), empty="No jobs.")
     if page.next is not None:
         line(f"There are more: relaymd jobs --after {page.next}")
 
@@ -89,8 +90,8 @@ def _row(view: JobView, at: UnixTime) -> list[str]:
         job.id,
         job.title,
         job.state,
-        progress(view.progress or (newest.progress if newest else None)),
-        f"{newest.generation}, {ago(newest.at, at)}" if newest else "-",
+        far(view.progress or (newest.progress if newest else None)),
+        age(newest.at, at) if newest else "-",
         job.lease.worker if job.lease else view.why_waiting or "-",
-        ago(job.submitted_at, at),
+        age(job.submitted_at, at),
     ]

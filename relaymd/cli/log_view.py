@@ -6,7 +6,7 @@ offsets of their bytes put them together without a gap and without repetition.
 
 from collections.abc import Iterator
 
-from relaymd.bus.messages import Output
+from relaymd.bus.facts import Output
 from relaymd.storage.logs import LogPiece
 
 HELD = 10_000

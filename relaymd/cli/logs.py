@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 import asyncclick as click
 
 from relaymd.bus import contract
-from relaymd.bus.messages import JobChanged, Output, OutputStream
+from relaymd.bus.facts import JobChanged, Output, OutputStream
 from relaymd.cli.facts import coming
 from relaymd.cli.log_view import LogView
 from relaymd.cli.session import Session, session

@@ -17,7 +17,7 @@ from relaymd.bus import contract
 from relaymd.bus.bus import Bus, Journal
 from relaymd.bus.client import connect
 from relaymd.bus.journal import NatsJournal
-from relaymd.bus.messages import JobDetails, ShowJob
+from relaymd.bus.operating import JobDetails, ShowJob
 from relaymd.cli.failures import USAGE, CommandError
 from relaymd.config import Config, Loaded, read_config
 from relaymd.connection import Role, find

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import asyncclick as click
 
-from relaymd.bus.messages import JobDetails
+from relaymd.bus.operating import JobDetails
 from relaymd.cli.session import now, session
 from relaymd.cli.shown import document, fields, line, table
 from relaymd.cli.watch import watch
@@ -30,7 +30,7 @@ async def show(id: str, as_json: bool) -> None:
     if details.segments:
         line("")
         columns = ("lease", "worker", "cluster", "from", "to", "took", "lost", "ended")
-        table(columns, [_row(segment) for segment in details.segments])
+        table(columns, [_row(one) for one in details.segments], elastic=("cluster", "ended"))
     if details.history:
         line("")
         for change in details.history[-LATEST:]:

@@ -1,7 +1,7 @@
 """What a command prints: one JSON document, or a table for people."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import asyncclick as click
 import msgspec
@@ -23,13 +23,22 @@ def clean(text: str, keep: str = "") -> str:
     )
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str = "") -> None:
-    """A table in colours at a terminal; elsewhere plain aligned text, never cut."""
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    elastic: Collection[str] = (),
+    empty: str = "",
+) -> None:
+    """A table in colours at a terminal; elsewhere plain aligned text, never cut.
+
+    elastic: the columns that give way, by breaking their lines, where the terminal is narrow.
+    """
     found = [[clean(cell) for cell in row] for row in rows]
     if not found:
         click.echo(empty, err=True)
     elif sys.stdout.isatty():
-        _rich(columns, found)
+        _rich(columns, found, elastic)
     else:
         _plain(columns, found)
 
@@ -41,16 +50,16 @@ def _plain(columns: Sequence[str], rows: list[list[str]]) -> None:
         click.echo("  ".join(cells).rstrip())
 
 
-def _rich(columns: Sequence[str], rows: list[list[str]]) -> None:
+def _rich(columns: Sequence[str], rows: list[list[str]], elastic: Collection[str]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    view = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    view = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for name in columns:
-        # The first column is an identifier, which is useless when it is cut.
-        view.add_column(name, no_wrap=name == columns[0], overflow="fold")
+        # What stands in the others is an identifier or a figure, and useless when it is cut.
+        view.add_column(name, no_wrap=name not in elastic, overflow="fold")
     for row in rows:
         view.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
     Console().print(view)

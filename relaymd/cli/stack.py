@@ -23,7 +23,7 @@ from relaymd.bus import contract
 from relaymd.bus.bus import Bus, BusError, Journal
 from relaymd.bus.client import connect
 from relaymd.bus.journal import NatsJournal
-from relaymd.bus.messages import AskStatus, Status, WindDown
+from relaymd.bus.operating import AskStatus, Status, WindDown
 from relaymd.bus.server import EmbeddedServer, ServerFailedError, Settings, embedded
 from relaymd.cli.child import Child
 from relaymd.cli.draining import drain

@@ -7,7 +7,7 @@ import asyncclick as click
 
 from relaymd.bus import contract
 from relaymd.bus.bus import BusError, RefusedError
-from relaymd.bus.messages import AskStatus, Status
+from relaymd.bus.operating import AskStatus, Status
 from relaymd.cli.failures import UNREACHABLE, CommandError, explained
 from relaymd.cli.session import now, session, settings
 from relaymd.cli.shown import document, fields, line

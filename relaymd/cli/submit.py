@@ -11,7 +11,7 @@ import msgspec
 
 from relaymd.bus import contract
 from relaymd.bus.bus import NoAnswerError, NoResponderError, RefusedError
-from relaymd.bus.messages import JobView, Submit
+from relaymd.bus.operating import JobView, Submit
 from relaymd.cli.draft import Words, check_folder, specification
 from relaymd.cli.failures import UNREACHABLE, USAGE, CommandError
 from relaymd.cli.session import Session, session, whoami

@@ -1,6 +1,6 @@
 """Following one job, event by event, until it needs nothing more."""
 
-from relaymd.bus.messages import JobChanged
+from relaymd.bus.facts import JobChanged
 from relaymd.cli.facts import exit_code, until_final
 from relaymd.cli.session import Session
 from relaymd.cli.shown import document, line

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from relaymd.bus.messages import JobChanged, ProviderChanged, WorkerChanged
+from relaymd.bus.facts import JobChanged, ProviderChanged, WorkerChanged
 from relaymd.core.checkpoint import Progress
 from relaymd.core.ids import UnixTime
 from relaymd.core.job import (
@@ -92,6 +92,22 @@ def progress(progress: Progress | None) -> str:
         steps = f"{progress.step:,}{total} steps"
         parts.append(f"({steps})" if parts else steps)
     return " ".join(parts) or "-"
+
+
+def far(progress: Progress | None) -> str:
+    """The one figure that says most: `37 %`, or `3,700 steps`."""
+    match progress:
+        case Progress(fraction=float(fraction)):
+            return f"{fraction * 100:.0f} %"
+        case Progress(step=int(step)):
+            return f"{step:,} steps"
+        case _:
+            return "-"
+
+
+def age(at: UnixTime, now: UnixTime) -> str:
+    """How old something is, where the head of a column says the rest."""
+    return duration(max(now - at, 0.0))
 
 
 def of_job(event: JobEvent) -> str:

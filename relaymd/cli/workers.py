@@ -3,7 +3,7 @@
 import asyncclick as click
 
 from relaymd.bus import contract
-from relaymd.bus.messages import DrainWorker, ListWorkers, WorkerList, WorkerView
+from relaymd.bus.operating import DrainWorker, ListWorkers, WorkerList, WorkerView
 from relaymd.cli.failures import REFUSED, USAGE, CommandError
 from relaymd.cli.lazy import ListingGroup
 from relaymd.cli.session import now, session, whoami
@@ -29,7 +29,8 @@ async def list_(as_json: bool) -> None:
     at = now()
     columns = ("worker", "state", "cluster", "host", "gpus", "slots", "jobs", "heard", "since")
     empty = "No worker is registered; one starts when a job waits."
-    table(columns, [_row(view, at) for view in found.workers], empty=empty)
+    rows = [_row(view, at) for view in found.workers]
+    table(columns, rows, elastic=("cluster", "host", "gpus", "jobs"), empty=empty)
 
 
 @workers.command()

@@ -8,6 +8,15 @@ from aiohttp import web
 from relaymd.bus import contract
 from relaymd.bus import messages as m
 from relaymd.bus.bus import Bus
+from relaymd.bus.operating import (
+    AskStatus,
+    CancelJob,
+    ListJobs,
+    ListWorkers,
+    RequeueJob,
+    ShowJob,
+    Submit,
+)
 from relaymd.core.ids import TOKEN, JobId
 from relaymd.core.job import JobState
 from relaymd.core.strict import InvalidDocumentError, read
@@ -35,7 +44,7 @@ class Api:
         ]
 
     async def jobs(self, request: web.Request) -> web.Response:
-        question = m.ListJobs(
+        question = ListJobs(
             states=_states(request),
             limit=whole_number(request, "limit", default=100, least=1, most=1000),
             after=request.query.get("after"),
@@ -50,21 +59,21 @@ class Api:
         return respond(201, await self._bus.ask(contract.SUBMIT, wanted))
 
     async def show(self, request: web.Request) -> web.Response:
-        return respond(200, await self._bus.ask(contract.SHOW, m.ShowJob(job=_job(request))))
+        return respond(200, await self._bus.ask(contract.SHOW, ShowJob(job=_job(request))))
 
     async def cancel(self, request: web.Request) -> web.Response:
-        wanted = m.CancelJob(job=_job(request), by=BY)
+        wanted = CancelJob(job=_job(request), by=BY)
         return respond(200, await self._bus.ask(contract.CANCEL, wanted))
 
     async def requeue(self, request: web.Request) -> web.Response:
-        wanted = m.RequeueJob(job=_job(request), by=BY)
+        wanted = RequeueJob(job=_job(request), by=BY)
         return respond(200, await self._bus.ask(contract.REQUEUE, wanted))
 
     async def workers(self, _: web.Request) -> web.Response:
-        return respond(200, await self._bus.ask(contract.WORKERS, m.ListWorkers()))
+        return respond(200, await self._bus.ask(contract.WORKERS, ListWorkers()))
 
     async def status(self, _: web.Request) -> web.Response:
-        return respond(200, await self._bus.ask(contract.STATUS, m.AskStatus()))
+        return respond(200, await self._bus.ask(contract.STATUS, AskStatus()))
 
 
 def whole_number(
@@ -81,10 +90,10 @@ def whole_number(
     return int(text)
 
 
-def _decode(body: bytes) -> m.Submit:
+def _decode(body: bytes) -> Submit:
     try:
         raw: Any = msgspec.json.decode(body)
-        return read(raw, m.Submit)
+        return read(raw, Submit)
     except InvalidDocumentError as exc:
         raise invalid(str(exc)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:

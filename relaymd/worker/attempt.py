@@ -4,6 +4,7 @@ import structlog
 
 from relaymd.bus import contract
 from relaymd.bus.messages import Assignment, CancelReport, Fail, Handoff, LaunchReport, Phase, Start
+from relaymd.core.checkpoint import Progress
 from relaymd.core.ids import Generation
 from relaymd.core.outcome import AttemptEnd, Outcome
 from relaymd.core.resources import Gpu
@@ -12,6 +13,7 @@ from relaymd.worker.cycle import Cycle
 from relaymd.worker.engine import Command, LaunchError
 from relaymd.worker.environment import for_engine
 from relaymd.worker.held import Held, Wish
+from relaymd.worker.notices import Notices
 from relaymd.worker.outbox import Letter
 from relaymd.worker.output import Capture
 from relaymd.worker.place import Place
@@ -77,13 +79,15 @@ class Attempt:
         )
         await cycle.learn()
         await watch.begin()
-        command = self._command(staged)
         log.info("engine.starts", job=held.job, epoch=held.epoch, command=spec.command_line())
-        async with tools.launch(command) as engine:
-            running = Running(tools, held, place, spec, engine, cycle, output, watch)
+        async with (
+            tools.listen(place.notices) as notices,
+            tools.launch(self._command(staged, notices)) as engine,
+        ):
+            running = Running(tools, held, place, spec, engine, cycle, output, watch, notices)
             return await Run(running, self._report(staged)).until_the_end()
 
-    def _command(self, staged: Staged) -> Command:
+    def _command(self, staged: Staged, notices: Notices) -> Command:
         held, place = self._held, self._place
         environment = for_engine(
             self._tools.environment,
@@ -92,6 +96,9 @@ class Attempt:
             epoch=held.epoch,
             generation=_restored(staged),
             gpus=self._gpus,
+            progress=_progress(staged),
+            progress_file=staged.spec.progress_file_path,
+            notices=notices.path,
         )
         return Command(
             argv=staged.spec.argv(),
@@ -107,7 +114,7 @@ class Attempt:
             job=self._held.job,
             epoch=self._held.epoch,
             restored=_restored(staged),
-            progress=staged.restored.progress if staged.restored else None,
+            progress=_progress(staged),
             note=staged.note[:1000],
         )
 
@@ -131,3 +138,8 @@ class Attempt:
 
 def _restored(staged: Staged) -> Generation:
     return staged.restored.generation if staged.restored else Generation(0)
+
+
+def _progress(staged: Staged) -> Progress | None:
+    """Of what was restored."""
+    return staged.restored.progress if staged.restored else None

@@ -2,7 +2,11 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
+import msgspec
+
+from relaymd.core.checkpoint import Progress
 from relaymd.core.ids import Epoch, Generation, JobId
 from relaymd.core.resources import Gpu
 
@@ -20,10 +24,15 @@ def for_engine(
     epoch: Epoch,
     generation: Generation,
     gpus: Iterable[Gpu],
+    progress: Progress | None = None,
+    progress_file: str | None = None,
+    notices: Path | None = None,
 ) -> dict[str, str]:
     """The engine's environment.
 
     own: the bundle's, which may set anything. generation: what was restored; 0: nothing.
+    progress: of what was restored. notices: the pipe on which the engine may be heard.
+    `relaymd.engine` is the reader of what is told here.
     """
     kept = {name: value for name, value in inherited.items() if not is_withheld(name)}
     devices = {"CUDA_VISIBLE_DEVICES": ",".join(gpu.uuid for gpu in gpus)}
@@ -34,6 +43,9 @@ def for_engine(
         "RELAYMD_JOB_ID": job,
         "RELAYMD_EPOCH": str(epoch),
         "RELAYMD_GENERATION": str(generation),
+        **({"RELAYMD_PROGRESS": msgspec.json.encode(progress).decode()} if progress else {}),
+        **({"RELAYMD_PROGRESS_FILE": progress_file} if progress_file else {}),
+        **({"RELAYMD_NOTICES": str(notices)} if notices else {}),
     }
 
 

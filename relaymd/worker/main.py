@@ -29,7 +29,7 @@ from relaymd.core.resources import ProviderKind
 from relaymd.settings import InvalidConfigError
 from relaymd.storage.open import open_store
 from relaymd.storage.store import StorageError
-from relaymd.worker import home
+from relaymd.worker import home, notices
 from relaymd.worker.guardians import guardians
 from relaymd.worker.home import HomeTakenError
 from relaymd.worker.identity import InvalidIdentityError, identify
@@ -160,6 +160,7 @@ async def tools(config: Config, environ: Mapping[str, str], me: Identity) -> Asy
                 rng=random.Random(),
                 pace=pace(config, me),
                 environment=dict(environ),
+                listen=notices.pipe,
             )
 
 

@@ -14,7 +14,7 @@ import structlog
 
 from relaymd.bus import contract
 from relaymd.bus.bus import BusError
-from relaymd.bus.messages import Output, OutputStream
+from relaymd.bus.facts import Output, OutputStream
 from relaymd.core.supervision import FatalSearch
 from relaymd.storage.logs import put_log_piece
 from relaymd.storage.store import StorageError

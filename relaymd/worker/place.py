@@ -29,6 +29,11 @@ class Place:
         return self.folder / "staging"
 
     @property
+    def notices(self) -> Path:
+        """The pipe on which the engine may say that a checkpoint lies there."""
+        return self.folder / "notices"
+
+    @property
     def stdout(self) -> Path:
         return self.folder / "stdout"
 

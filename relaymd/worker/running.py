@@ -8,6 +8,7 @@ from relaymd.core.specification import Specification
 from relaymd.worker.cycle import Cycle
 from relaymd.worker.engine import Engine
 from relaymd.worker.held import Held
+from relaymd.worker.notices import Notices
 from relaymd.worker.outbox import Letter
 from relaymd.worker.output import Capture
 from relaymd.worker.place import Place
@@ -26,6 +27,7 @@ class Running:
     cycle: Cycle
     output: Capture
     watch: Watch
+    notices: Notices
 
     async def stop(self) -> int:
         """SIGTERM, a while, SIGKILL; the exit code."""

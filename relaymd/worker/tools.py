@@ -13,6 +13,7 @@ from relaymd.core.resources import Gpu, ProviderKind
 from relaymd.process import Offload
 from relaymd.storage.store import Store
 from relaymd.worker.engine import Launch
+from relaymd.worker.notices import Listen, nobody
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,3 +90,6 @@ class Tools:
     pace: Pace
     environment: dict[str, str] = field(default_factory=dict[str, str])
     """What an engine inherits, before secrets are taken out."""
+
+    listen: Listen = nobody
+    """How an engine can say that a checkpoint lies there."""

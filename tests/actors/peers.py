@@ -5,6 +5,20 @@ from typing import Any
 from relaymd.bus import contract
 from relaymd.bus import messages as m
 from relaymd.bus.bus import Bus
+from relaymd.bus.operating import (
+    AskStatus,
+    CancelJob,
+    DrainWorker,
+    JobDetails,
+    JobPage,
+    ListJobs,
+    ListWorkers,
+    RequeueJob,
+    ShowJob,
+    Status,
+    Submit,
+    WorkerView,
+)
 from relaymd.core.checkpoint import Checkpoint, Progress
 from relaymd.core.ids import Epoch, Generation, InstanceId, JobId, UnixTime, WorkerId
 from relaymd.core.job import Bundle, Job
@@ -107,32 +121,32 @@ class Operator:
         self.bus = bus
 
     async def submit(self, id: str = "j1", title: str = "t", **said: Any) -> Job:
-        message = m.Submit(job=JobId(id), title=title, bundle=BUNDLE, **said)
+        message = Submit(job=JobId(id), title=title, bundle=BUNDLE, **said)
         return (await self.bus.ask(contract.SUBMIT, message)).job
 
-    async def details(self, id: str = "j1") -> m.JobDetails:
-        return await self.bus.ask(contract.SHOW, m.ShowJob(job=JobId(id)))
+    async def details(self, id: str = "j1") -> JobDetails:
+        return await self.bus.ask(contract.SHOW, ShowJob(job=JobId(id)))
 
     async def show(self, id: str = "j1") -> Job:
         return (await self.details(id)).view.job
 
     async def cancel(self, id: str = "j1") -> Job:
-        return (await self.bus.ask(contract.CANCEL, m.CancelJob(job=JobId(id), by="me"))).job
+        return (await self.bus.ask(contract.CANCEL, CancelJob(job=JobId(id), by="me"))).job
 
     async def requeue(self, id: str = "j1") -> Job:
-        return (await self.bus.ask(contract.REQUEUE, m.RequeueJob(job=JobId(id), by="me"))).job
+        return (await self.bus.ask(contract.REQUEUE, RequeueJob(job=JobId(id), by="me"))).job
 
     async def drain(self, worker: str = "w1") -> m.Done:
-        return await self.bus.ask(contract.DRAIN_WORKER, m.DrainWorker(worker=WorkerId(worker)))
+        return await self.bus.ask(contract.DRAIN_WORKER, DrainWorker(worker=WorkerId(worker)))
 
-    async def status(self) -> m.Status:
-        return await self.bus.ask(contract.STATUS, m.AskStatus())
+    async def status(self) -> Status:
+        return await self.bus.ask(contract.STATUS, AskStatus())
 
-    async def workers(self) -> list[m.WorkerView]:
-        return [*(await self.bus.ask(contract.WORKERS, m.ListWorkers())).workers]
+    async def workers(self) -> list[WorkerView]:
+        return [*(await self.bus.ask(contract.WORKERS, ListWorkers())).workers]
 
-    async def page(self, **said: Any) -> m.JobPage:
-        return await self.bus.ask(contract.JOBS, m.ListJobs(**said))
+    async def page(self, **said: Any) -> JobPage:
+        return await self.bus.ask(contract.JOBS, ListJobs(**said))
 
 
 def checkpoint(generation: int, epoch: int) -> Checkpoint:

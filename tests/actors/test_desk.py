@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from relaymd.bus import contract
+from relaymd.bus import contract, operating
 from relaymd.bus import messages as m
 from relaymd.bus.bus import RefusedError
 from relaymd.bus.messages import RefusalCode, Standing
@@ -89,7 +89,7 @@ async def test_a_submit_that_cannot_be_run_is_refused_in_one_sentence(
     ],
 )
 async def test_a_submit_without_a_bundle_is_refused(office: Office, bundle: Bundle) -> None:
-    message = m.Submit(job=JobId("j1"), title="t", bundle=bundle)
+    message = operating.Submit(job=JobId("j1"), title="t", bundle=bundle)
     refused = await refusal(office.operator.bus.ask(contract.SUBMIT, message))
     assert refused.error is RefusalCode.INVALID
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from relaymd.bus import contract
+from relaymd.bus import contract, operating
 from relaymd.bus import messages as m
 from relaymd.bus.bus import Bus
 from relaymd.core.job import JobState
@@ -39,7 +39,7 @@ async def kinds(office: Office) -> list[str]:
 
 
 async def wind_down(bus: Bus) -> m.Done:
-    return await bus.ask(contract.WIND_DOWN, m.WindDown())
+    return await bus.ask(contract.WIND_DOWN, operating.WindDown())
 
 
 async def test_one_queued_job_with_three_clusters_causes_one_allocation(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import msgspec
 
 from relaymd.bus import contract
-from relaymd.bus.messages import JobChanged
+from relaymd.bus.facts import JobChanged
 from relaymd.core.ids import Epoch, JobId, UnixTime
 from relaymd.core.job import JobState, Started
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from relaymd.bus import contract
+from relaymd.bus import contract, facts
 from relaymd.bus import messages as m
 from relaymd.bus.bus import NoAnswerError, NoResponderError, RefusedError, UnreachableError
 from relaymd.bus.client import connect, disconnections
@@ -229,10 +229,10 @@ async def test_the_server_tells_who_lost_its_connection(nats_server: NatsServer)
                     break
 
 
-_OUTPUT = m.Output(
+_OUTPUT = facts.Output(
     job=JobId("j1"),
     epoch=Epoch(1),
-    stream=m.OutputStream.STDOUT,
+    stream=facts.OutputStream.STDOUT,
     offset=0,
     text="",
     size=0,

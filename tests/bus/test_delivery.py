@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from relaymd.bus import contract
+from relaymd.bus import contract, facts
 from relaymd.bus import messages as m
 from relaymd.bus.broker import Broker
 from relaymd.bus.bus import Bus, NoAnswerError, NoResponderError, RefusedError
@@ -266,11 +266,11 @@ async def test_listeners_hear_what_is_published_from_then_on(
             assert await anext(heard) == output("j1")
 
 
-def output(job: str) -> m.Output:
-    return m.Output(
+def output(job: str) -> facts.Output:
+    return facts.Output(
         job=JobId(job),
         epoch=Epoch(1),
-        stream=m.OutputStream.STDOUT,
+        stream=facts.OutputStream.STDOUT,
         offset=0,
         text="step 1\n",
         size=7,

@@ -10,9 +10,25 @@ from dataclasses import dataclass
 
 import msgspec
 
-from relaymd.bus import contract
+from relaymd.bus import contract, facts
 from relaymd.bus import messages as m
 from relaymd.bus.bus import Bus, Inbox, Journal, RefusedError
+from relaymd.bus.operating import (
+    AskStatus,
+    CancelJob,
+    DrainWorker,
+    JobDetails,
+    JobPage,
+    JobView,
+    ListJobs,
+    ListWorkers,
+    RequeueJob,
+    ShowJob,
+    Status,
+    Submit,
+    WorkerList,
+    WorkerView,
+)
 from relaymd.bus.subjects import Binding
 from relaymd.core import job as j
 from relaymd.core.ids import JobId, UnixTime
@@ -34,10 +50,10 @@ class Desk:
         self._bus = bus
         self._journal = journal
         self.jobs: dict[JobId, j.Job] = {}
-        self.history: dict[JobId, list[m.JobChanged]] = {}
+        self.history: dict[JobId, list[facts.JobChanged]] = {}
         self.workers: list[Worker] = []
         self.drained: list[str] = []
-        self.submits: list[m.Submit] = []
+        self.submits: list[Submit] = []
         self.silent_submits = 0
         """So many submits are carried out without an answer in time."""
 
@@ -78,7 +94,7 @@ class Desk:
         self._publish(changed, event, at)
         return changed
 
-    def add(self, wanted: m.Submit) -> j.Job:
+    def add(self, wanted: Submit) -> j.Job:
         self.seq += 1
         at = UnixTime(BEGIN + self.seq)
         job = j.Job(
@@ -97,7 +113,7 @@ class Desk:
 
     def _publish(self, job: j.Job, event: j.JobEvent, at: UnixTime) -> None:
         kind = str(type(event).__struct_config__.tag)
-        change = m.JobChanged(
+        change = facts.JobChanged(
             seq=self.seq, at=at, job=job.id, kind=kind, state=job.state, event=event
         )
         self.history.setdefault(job.id, []).append(change)
@@ -116,7 +132,7 @@ class Desk:
         yield contract.DRAIN_WORKER.answered_by(self._drain)
         yield contract.STATUS.answered_by(self._status)
 
-    def _submit(self, wanted: m.Submit) -> m.JobView | asyncio.Future[m.JobView]:
+    def _submit(self, wanted: Submit) -> JobView | asyncio.Future[JobView]:
         self.submits.append(wanted)
         if wanted.title == "refuse me":
             raise RefusedError.because(m.RefusalCode.INVALID, "the title is not wanted here")
@@ -124,7 +140,7 @@ class Desk:
         if self.silent_submits:
             self.silent_submits -= 1
             return asyncio.get_running_loop().create_future()
-        return m.JobView(job=job)
+        return JobView(job=job)
 
     def _find(self, id: str) -> j.Job:
         found = [job for job in self.jobs.values() if job.id.startswith(id)]
@@ -133,25 +149,25 @@ class Desk:
             raise RefusedError.because(code, f"{len(found)} jobs have an id that begins {id}")
         return found[0]
 
-    def _show(self, wanted: m.ShowJob) -> m.JobDetails:
+    def _show(self, wanted: ShowJob) -> JobDetails:
         job = self._find(wanted.job)
         history = self.history[job.id]
-        return m.JobDetails(
-            view=m.JobView(job=job),
+        return JobDetails(
+            view=JobView(job=job),
             segments=tuple(segments((change.at, change.event) for change in history)),
             history=tuple(history),
         )
 
-    def _cancel(self, wanted: m.CancelJob) -> m.JobView:
+    def _cancel(self, wanted: CancelJob) -> JobView:
         return self._change(wanted.job, j.CancelRequested(by=wanted.by))
 
-    def _requeue(self, wanted: m.RequeueJob) -> m.JobView:
+    def _requeue(self, wanted: RequeueJob) -> JobView:
         return self._change(wanted.job, j.Requeued(by=wanted.by))
 
-    def _change(self, id: JobId, event: j.JobEvent) -> m.JobView:
+    def _change(self, id: JobId, event: j.JobEvent) -> JobView:
         job = self._find(id)
         try:
-            return m.JobView(job=self.record(job.id, event))
+            return JobView(job=self.record(job.id, event))
         except j.IllegalTransitionError as exc:
             raise RefusedError(
                 m.Refusal(
@@ -163,7 +179,7 @@ class Desk:
                 )
             ) from None
 
-    def _list(self, wanted: m.ListJobs) -> m.JobPage:
+    def _list(self, wanted: ListJobs) -> JobPage:
         jobs = [
             job
             for job in reversed(self.jobs.values())
@@ -172,17 +188,17 @@ class Desk:
         start = int(wanted.after or 0)
         page = jobs[start : start + wanted.limit]
         more = str(start + wanted.limit) if len(jobs) > start + wanted.limit else None
-        return m.JobPage(jobs=tuple(m.JobView(job=job) for job in page), next=more)
+        return JobPage(jobs=tuple(JobView(job=job) for job in page), next=more)
 
-    def _workers(self, _: m.ListWorkers) -> m.WorkerList:
-        return m.WorkerList(workers=tuple(m.WorkerView(worker=one) for one in self.workers))
+    def _workers(self, _: ListWorkers) -> WorkerList:
+        return WorkerList(workers=tuple(WorkerView(worker=one) for one in self.workers))
 
-    def _drain(self, wanted: m.DrainWorker) -> m.Done:
+    def _drain(self, wanted: DrainWorker) -> m.Done:
         self.drained.append(wanted.worker)
         return m.Done()
 
-    def _status(self, _: m.AskStatus) -> m.Status:
-        return m.Status(
+    def _status(self, _: AskStatus) -> Status:
+        return Status(
             version="test",
             started_at=UnixTime(BEGIN),
             jobs=dict.fromkeys(j.JobState, 0) | _counted(self.jobs.values()),
@@ -198,6 +214,6 @@ def _counted(jobs: Iterable[j.Job]) -> dict[j.JobState, int]:
     return found
 
 
-def submission(id: str, title: str = "villin") -> m.Submit:
+def submission(id: str, title: str = "villin") -> Submit:
     bundle = j.Bundle(key=f"jobs/{id}/input/bundle.tar.gz", digest="0" * 64, size=1)
-    return m.Submit(job=JobId(id), title=title, bundle=bundle, command="python run.py")
+    return Submit(job=JobId(id), title=title, bundle=bundle, command="python run.py")

@@ -1,6 +1,6 @@
 """Output from two sources becomes one text: no gap, no repetition."""
 
-from relaymd.bus.messages import Output, OutputStream
+from relaymd.bus.facts import Output, OutputStream
 from relaymd.cli.log_view import LogView
 from relaymd.core.ids import Epoch, JobId
 from relaymd.storage.logs import LogPiece

@@ -1,8 +1,8 @@
 """Sentences about facts: singular and plural, and whose fault an end was."""
 
-from relaymd.cli.words import number, of_job, of_worker, progress, size
+from relaymd.cli.words import age, far, number, of_job, of_worker, progress, size
 from relaymd.core.checkpoint import Progress
-from relaymd.core.ids import Epoch
+from relaymd.core.ids import Epoch, UnixTime
 from relaymd.core.job import Interrupted
 from relaymd.core.outcome import AttemptEnd, Outcome
 from relaymd.core.worker import WorkerRegistered
@@ -30,6 +30,14 @@ def test_progress_is_told_as_far_as_it_is_known() -> None:
     assert progress(Progress(step=5)) == "5 steps"
     known = Progress(fraction=0.5, step=5_000, total_steps=10_000)
     assert progress(known) == "50 % (5,000 of 10,000 steps)"
+
+
+def test_a_table_has_room_for_the_figure_that_says_most() -> None:
+    assert far(None) == far(Progress()) == "-"
+    assert far(Progress(fraction=0.5, step=5_000, total_steps=10_000)) == "50 %"
+    assert far(Progress(step=5_000)) == "5,000 steps"
+    assert age(UnixTime(10.0), UnixTime(70.0)) == "60 s"
+    assert age(UnixTime(10.0), UnixTime(9.0)) == "0.0 s"  # a clock elsewhere is ahead
 
 
 def test_sizes_have_the_unit_that_says_most() -> None:

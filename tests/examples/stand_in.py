@@ -12,7 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from relaymd.bus.messages import JobChanged, JobDetails, JobView, WorkerList, WorkerView
+from relaymd.bus.facts import JobChanged
+from relaymd.bus.operating import JobDetails, JobView, WorkerList, WorkerView
 from relaymd.core import job as j
 from relaymd.core.checkpoint import Checkpoint, Progress
 from relaymd.core.ids import Epoch, Generation, InstanceId, JobId, UnixTime, WorkerId

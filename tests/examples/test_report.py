@@ -12,7 +12,7 @@ from examples.demo.report import Leg
 from examples.demo.scenario import Blow, Story, furthest_step
 from examples.demo.screen import Screen
 from examples.demo.verify import Check, Handover, Row
-from relaymd.bus.messages import JobDetails, JobView
+from relaymd.bus.operating import JobDetails, JobView
 from relaymd.core.checkpoint import Progress
 from relaymd.core.ids import Epoch, UnixTime, WorkerId
 from relaymd.core.job import JobState

@@ -8,7 +8,7 @@ import pytest
 
 from examples.demo.scenario import Blow, Unfinished, play
 from examples.demo.stack import CommandFailedError, Stack, running
-from relaymd.bus.messages import JobChanged
+from relaymd.bus.facts import JobChanged
 
 ROOT = Path(__file__).resolve().parents[2]
 

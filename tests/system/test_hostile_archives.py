@@ -8,7 +8,7 @@ from blake3 import blake3
 
 from relaymd.bus import contract
 from relaymd.bus.client import connect
-from relaymd.bus.messages import Submit
+from relaymd.bus.operating import Submit
 from relaymd.connection import Role, read_connection, read_credentials
 from relaymd.core.ids import JobId
 from relaymd.core.job import Bundle

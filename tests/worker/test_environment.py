@@ -1,9 +1,13 @@
 """What an engine gets to see."""
 
+from pathlib import Path
+
 import pytest
 
+from relaymd.core.checkpoint import Progress
 from relaymd.core.ids import Epoch, Generation, JobId
 from relaymd.core.resources import Gpu
+from relaymd.engine import Segment
 from relaymd.worker.environment import for_engine
 
 
@@ -62,3 +66,27 @@ def test_an_engine_sees_only_the_gpus_of_its_slot() -> None:
 def test_where_no_gpu_is_known_nothing_is_said_about_them() -> None:
     assert environment({"CUDA_VISIBLE_DEVICES": "1"})["CUDA_VISIBLE_DEVICES"] == "1"
     assert "CUDA_VISIBLE_DEVICES" not in environment({})
+
+
+def test_the_engine_is_told_where_it_resumes_and_where_to_say_what() -> None:
+    found = for_engine(
+        {"RELAYMD_NOTICES": "another's", "RELAYMD_PROGRESS": "another's"},
+        {},
+        job=JobId("j-1"),
+        epoch=Epoch(2),
+        generation=Generation(3),
+        gpus=(),
+        progress=Progress(fraction=0.5, step=10),
+        progress_file="progress.json",
+        notices=Path("/lease/notices"),
+    )
+    told = Segment.here(found)
+    assert (told.job, told.epoch, told.generation) == ("j-1", 2, 3)
+    assert (told.restored.fraction, told.restored.step) == (0.5, 10)
+    assert (told.progress_file, told.notices) == (Path("progress.json"), Path("/lease/notices"))
+
+
+def test_nothing_is_told_of_what_there_is_not() -> None:
+    told = Segment.here(environment({"RELAYMD_NOTICES": "another's", "RELAYMD_PROGRESS": "x"}))
+    assert told.notices is None
+    assert told.restored.step is None

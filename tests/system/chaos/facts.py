@@ -9,14 +9,9 @@ from pathlib import Path
 from relaymd.bus import contract
 from relaymd.bus.bus import Bus, BusError
 from relaymd.bus.client import connect
+from relaymd.bus.facts import JobChanged
 from relaymd.bus.journal import NatsJournal
-from relaymd.bus.messages import (
-    AskStatus,
-    JobChanged,
-    ListWorkers,
-    Status,
-    WorkerView,
-)
+from relaymd.bus.operating import AskStatus, ListWorkers, Status, WorkerView
 from relaymd.cli.facts import decode
 from relaymd.cli.words import Fact
 from relaymd.connection import Role, read_connection, read_credentials

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from relaymd.bus.messages import WorkerView
+from relaymd.bus.operating import WorkerView
 from relaymd.core.ids import JobId
 from tests.system.chaos.facts import Facts
 from tests.system.chaos.gate import Gate

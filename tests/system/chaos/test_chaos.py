@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from relaymd.bus.messages import JobChanged
+from relaymd.bus.facts import JobChanged
 from relaymd.connection import read_connection
 from relaymd.core.job import Assigned, JobState
 from tests.engines.verify import problems

@@ -1,0 +1,128 @@
+"""What people say and are told, and the bridge for them: messages of operators.
+
+The same rules as in `messages`: grow at the end, with defaults.
+"""
+
+import msgspec
+
+from relaymd.bus.facts import JobChanged
+from relaymd.core.checkpoint import Progress
+from relaymd.core.ids import JobId, UnixTime, WorkerId
+from relaymd.core.job import Bundle, Job, JobState
+from relaymd.core.provisioning import Allocation
+from relaymd.core.resources import Requirements
+from relaymd.core.segments import Segment
+from relaymd.core.worker import Worker
+
+
+class Submit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Register a job whose bundle is uploaded. The id is the client's: twice is once."""
+
+    job: JobId
+    title: str
+    bundle: Bundle
+    command: str = ""
+    requirements: Requirements = Requirements()
+    priority: int = 0
+    by: str = ""
+
+
+class JobView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A job as it is now, with what only memory knows."""
+
+    job: Job
+    progress: Progress | None = None
+    """The latest heard, committed or not."""
+
+    why_waiting: str | None = None
+    """For a queued job: why it does not run."""
+
+
+class ListJobs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    states: tuple[JobState, ...] = ()
+    """Empty: all."""
+
+    limit: int = 100
+    """At most 1000."""
+
+    after: str | None = None
+    """`next` of the page before; None: from the newest."""
+
+
+class JobPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    jobs: tuple[JobView, ...]
+    """Newest submit first."""
+
+    next: str | None = None
+    """None: there are no more."""
+
+
+class ShowJob(msgspec.Struct, frozen=True, kw_only=True):
+    job: JobId
+    """Or the beginning of exactly one job's id."""
+
+
+class JobDetails(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    view: JobView
+    segments: tuple[Segment, ...] = ()
+    history: tuple[JobChanged, ...] = ()
+    """The latest 200 events, oldest first."""
+
+
+class CancelJob(msgspec.Struct, frozen=True, kw_only=True):
+    job: JobId
+    by: str = ""
+
+
+class RequeueJob(msgspec.Struct, frozen=True, kw_only=True):
+    job: JobId
+    by: str = ""
+
+
+class ListWorkers(msgspec.Struct, frozen=True, kw_only=True):
+    pass
+
+
+class WorkerView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    worker: Worker
+    jobs: tuple[JobId, ...] = ()
+    verdict: str = "alive"
+    silent_for: float = 0.0
+    """Seconds since it was last heard."""
+
+
+class WorkerList(msgspec.Struct, frozen=True, kw_only=True):
+    workers: tuple[WorkerView, ...]
+
+
+class DrainWorker(msgspec.Struct, frozen=True, kw_only=True):
+    worker: WorkerId
+    by: str = ""
+
+
+class AskStatus(msgspec.Struct, frozen=True, kw_only=True):
+    pass
+
+
+class WindDown(msgspec.Struct, frozen=True, kw_only=True):
+    """The stack goes down: ask no provider for anything more until you are started again."""
+
+
+class ActorStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    name: str
+    restarts: int = 0
+    last_error: str = ""
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    version: str
+    started_at: UnixTime
+    jobs: dict[JobState, int]
+    """How many jobs are in each state."""
+
+    workers: int
+    allocations: tuple[Allocation, ...] = ()
+    actors: tuple[ActorStatus, ...] = ()
+    unpublished_events: int = 0
+    last_event: int = 0
+    """`seq` of the newest; who reads the stream from here on misses nothing."""
