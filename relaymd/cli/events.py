@@ -7,6 +7,9 @@ from relaymd.cli.session import session
 from relaymd.cli.shown import document, line
 from relaymd.cli.words import Fact, of_fact
 
+ALL = 10**9
+"""More events than a stream holds."""
+
 
 @click.command()
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes.")
@@ -20,13 +23,14 @@ async def events(follow: bool, id: str | None, after: int | None, last: int, as_
     """What happened; with -f also what happens, as it happens."""
     async with session() as stack:
         job = await stack.full_id(id) if id else None
-        if after is None:
-            for fact in await stored(stack.journal, job=job, after=0, last=last):
+        if after is None or not follow:
+            most = last if after is None else ALL
+            found = await stored(stack.journal, job=job, after=after or 0, last=most)
+            for fact in found:
                 after = fact.seq
                 _show(fact, as_json)
-        elif not follow:
-            for fact in await stored(stack.journal, job=job, after=after, last=10**9):
-                _show(fact, as_json)
+            if not found and not follow:
+                click.echo("No events.", err=True)
         if follow:
             async for fact in coming(stack.journal, job=job, after=after or 0):
                 _show(fact, as_json)

@@ -101,6 +101,11 @@ async def test_events_are_what_is_stored_and_with_f_what_comes(stack: Stack) -> 
     assert [first["kind"], second["kind"]] == ["submitted", "cancel-requested"]
 
 
+async def test_where_nothing_happened_it_says_so_and_prints_nothing(stack: Stack) -> None:
+    answer = await stack.shell("events")
+    assert (answer.code, answer.out, answer.err) == (0, "", "No events.\n")
+
+
 async def test_an_unknown_configuration_key_stops_every_command(shell: Shell) -> None:
     (shell.cwd / "relaymd-config.yaml").write_text("storge: {}")
     answer = await shell("jobs")
