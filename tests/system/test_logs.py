@@ -104,12 +104,15 @@ async def test_a_watched_submit_ends_as_its_job_does(stack: Stack, tmp_path: Pat
     code, out, _ = await stack.run("submit", good, "--title", "good", "--watch")
     assert code == 0
     assert "completed" in out.splitlines()[-1]
-    (tmp_path / "bad").mkdir()
-    command = ["--command", "sh -c 'kill -SEGV $$'", "--title", "bad", "--watch"]
-    (tmp_path / "bad" / "data").write_text("x")
-    code, out, _ = await stack.run("submit", tmp_path / "bad", *command)
-    assert code == 1
-    assert "failed" in out.splitlines()[-1]
+    long = fake_bundle(tmp_path / "long", steps=2000)
+    watcher = await following(stack, "submit", str(long), "--title", "long", "--watch")
+    assert watcher.stdout is not None
+    async with asyncio.timeout(30):
+        job = (await watcher.stdout.readline()).decode().strip()
+        await stack.cli("jobs", "cancel", job)
+        rest, _ = await watcher.communicate()
+    assert watcher.returncode == 1
+    assert "cancelled" in rest.decode().splitlines()[-1]
 
 
 async def test_results_come_only_of_a_completed_job_and_a_checkpoint_of_any(

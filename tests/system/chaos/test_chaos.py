@@ -29,7 +29,7 @@ from tests.system.stack import QUICK, Stack, processes_in
 
 pytestmark = pytest.mark.system
 
-SECONDS = float(os.environ.get("RELAYMD_CHAOS_SECONDS", "60"))
+SECONDS = float(os.environ.get("RELAYMD_CHAOS_SECONDS", "45"))
 SEED = int(os.environ.get("RELAYMD_CHAOS_SEED", "1"))
 FINISH_WITHIN = 180.0
 MOST_GROWTH = 25.0
