@@ -96,14 +96,15 @@ class Actor:
         raise AssertionError("an actor's life does not end by itself")
 
     async def _tick_for_ever(self) -> NoReturn:
+        loop = asyncio.get_running_loop()
         while True:
             self._hurry.clear()
             await self.tick()
+            timer = loop.call_later(self.every, self._hurry.set)
             try:
-                async with asyncio.timeout(self.every):
-                    await self._hurry.wait()
-            except TimeoutError:
-                pass
+                await self._hurry.wait()
+            finally:
+                timer.cancel()
 
 
 def _guarded(binding: Binding) -> Binding:

@@ -8,6 +8,7 @@ followed, and links to files only where they stay inside.
 import os
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 OURS = ".relaymd-"
@@ -66,6 +67,7 @@ def _stays_inside(link: os.DirEntry[str], root: Path) -> bool:
     return Path(link.path).resolve().is_relative_to(root)
 
 
+@lru_cache(maxsize=1024)  # the same few, each time that an engine's folder is looked at
 def _translated(pattern: str) -> str:
     parts = [part for part in pattern.split("/") if part not in ("", ".")]
     last = len(parts) - 1

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from typing import Any, TypeVar
 
-from tests.simulation.process import PROCESS, WORLD, Process, buried
+from tests.simulation.process import PROCESS, Process, Turn, buried
 
 T = TypeVar("T")
 
@@ -23,32 +23,6 @@ class StuckError(Exception):
 
 class OverrunError(Exception):
     """More turns than a run may take: something spins, or waits for ever."""
-
-
-class Turn(asyncio.TimerHandle):
-    """A callback that waits for its turn; lighter than asyncio's own, which thousands show."""
-
-    def __init__(
-        self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
-    ) -> None:  # not the base's: it would ask for debug modes and keep what only they need
-        self._callback = callback
-        self._args = args
-        self._context = copy_context() if context is None else context
-        self._cancelled = False
-
-    def cancel(self) -> None:
-        self._cancelled = True
-        self._callback = _nothing
-        self._args = ()
-
-    def run(self, loop: "VirtualLoop") -> None:
-        process = self._context.get(PROCESS)
-        if process is not None and not process.may_run(self):
-            return
-        try:
-            self._context.run(self._callback, *self._args)
-        except BaseException as exc:  # noqa: BLE001 - as asyncio's own: whatever it is, it is told
-            loop.call_exception_handler({"message": "in a callback", "exception": exc})
 
 
 class Task(asyncio.Task[T]):
@@ -79,11 +53,13 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         """Set by whoever has seen enough."""
 
         self._now = 0.0
-        self._ready: deque[asyncio.Handle] = deque()
+        self._ready: deque[Turn] = deque()
         self._timers: list[tuple[float, int, Turn]] = []
         self._order = 0
         self._max_turns = max_turns
-        self._tasks: dict[Task[Any], None] = {}
+        self._tasks: list[Task[Any]] = []
+        """All of them: one that nobody holds would be closed at once, and a `finally` would run."""
+
         self._born = 0
 
     # -- running ------------------------------------------------------------------------------
@@ -100,8 +76,9 @@ class VirtualLoop(asyncio.AbstractEventLoop):
                 self._turn()
             return task.result() if task.done() else None
         finally:
-            with buried([task.get_coro() for task in self._tasks]):
-                for dead in self._tasks:
+            pending = [task for task in self._tasks if not task.done()]
+            with buried([task.get_coro() for task in pending]):
+                for dead in pending:
                     dead._log_destroy_pending = False  # type: ignore[attr-defined]
                 self._ready.clear()
                 self._timers.clear()
@@ -114,8 +91,14 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             self._advance()
         for _ in range(len(ready)):
             turn = ready.popleft()
-            if not turn._cancelled:
-                turn.run(self)  # type: ignore[attr-defined]
+            if turn._cancelled:
+                continue
+            process = turn._context.get(PROCESS)
+            if process is None or process.may_run(turn):
+                try:
+                    turn._context.run(turn._callback, *turn._args)
+                except BaseException as exc:  # noqa: BLE001 - as asyncio's own: it is told
+                    self.call_exception_handler({"message": "in a callback", "exception": exc})
         self.turns += 1
         if self.turns > self._max_turns:
             raise OverrunError(f"{self.turns} turns at {self._now:.3f} s")
@@ -192,12 +175,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         task = Task(coro, loop=self, name=name or "task", context=context)
         task.serial = self._born
         task.process = PROCESS.get() if context is None else context.get(PROCESS)
-        self._tasks[task] = None
-        task.add_done_callback(self._forget, context=WORLD)
+        self._tasks.append(task)
         return task
-
-    def _forget(self, task: asyncio.Future[Any]) -> None:
-        self._tasks.pop(task, None)  # type: ignore[call-overload]
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Note it, unless it is of the killed: what they waited for concerns nobody."""
@@ -222,7 +201,3 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         """asyncio tells of cancelled timers; they are dropped when their time comes."""
-
-
-def _nothing() -> None:
-    """In place of what was cancelled."""

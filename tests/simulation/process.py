@@ -10,9 +10,31 @@ import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
-from contextvars import Context, ContextVar
+from contextvars import Context, ContextVar, copy_context
 from types import CoroutineType
 from typing import Any
+
+
+class Turn(asyncio.TimerHandle):
+    """A callback that waits for its turn; lighter than asyncio's own, which thousands show."""
+
+    _callback: Callable[..., object]
+    _args: tuple[Any, ...]
+    _context: Context
+    _cancelled: bool
+
+    def __init__(
+        self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
+    ) -> None:  # not the base's: it would ask for debug modes and keep what only they need
+        self._callback = callback
+        self._args = args
+        self._context = copy_context() if context is None else context
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        self._callback = _nothing
+        self._args = ()
 
 
 class Process:
@@ -22,7 +44,7 @@ class Process:
         self.turns = 0
         self.alive = True
         self.frozen = False
-        self.held: deque[asyncio.Handle] = deque()
+        self.held: deque[Turn] = deque()
         self.doomed_at = -1
         """The turn at which it is killed; -1: none."""
 
@@ -32,7 +54,7 @@ class Process:
     def __repr__(self) -> str:
         return self.name
 
-    def may_run(self, turn: asyncio.Handle) -> bool:
+    def may_run(self, turn: Turn) -> bool:
         """Whether it takes this turn now; a frozen one takes it later."""
         if not self.alive:
             return False
@@ -84,3 +106,7 @@ def _close(coroutine: "CoroutineType[Any, Any, Any]") -> None:
         except BaseException:  # noqa: BLE001 - the dead may say what they like, nobody listens
             continue
         return
+
+
+def _nothing() -> None:
+    """In place of what was cancelled."""

@@ -70,7 +70,7 @@ def test_a_frozen_process_goes_on_where_it_stopped() -> None:
         process.frozen = True
         await asyncio.sleep(10.0)
         virtual.thaw(process)
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(0.5)
 
     virtual.run(main())
 
