@@ -91,12 +91,12 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             self._advance()
         for _ in range(len(ready)):
             turn = ready.popleft()
-            if turn._cancelled:
+            if turn.dropped:
                 continue
-            process = turn._context.get(PROCESS)
+            process = turn.context.get(PROCESS)
             if process is None or process.may_run(turn):
                 try:
-                    turn._context.run(turn._callback, *turn._args)
+                    turn.context.run(turn.callback, *turn.arguments)
                 except BaseException as exc:  # noqa: BLE001 - as asyncio's own: it is told
                     self.call_exception_handler({"message": "in a callback", "exception": exc})
         self.turns += 1
@@ -105,7 +105,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def _advance(self) -> None:
         timers = self._timers
-        while timers and timers[0][2]._cancelled:
+        while timers and timers[0][2].dropped:
             heapq.heappop(timers)
         if not timers:
             raise StuckError(f"nothing will ever happen again after {self._now:.3f} s")

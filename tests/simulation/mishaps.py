@@ -177,12 +177,22 @@ async def deny_store(world: World, rng: Random) -> None:
 
 
 async def damage_generation(world: World, rng: Random) -> None:
-    """A flipped bit, half an object, or none, in one committed generation; others stay whole."""
-    jobs = [job for _, job in sorted(world.disk.jobs.items()) if len(job.checkpoints) > 1]
-    if not jobs or world.store.damaged:
+    """A flipped bit, half an object, or none, in one committed generation; others stay whole.
+
+    Mostly the worker that runs the job dies with it, so that somebody has to restore.
+    """
+    for _ in range(40):
+        jobs = [job for _, job in sorted(world.disk.jobs.items()) if len(job.checkpoints) > 1]
+        jobs = [job for job in jobs if not job.state.is_final]
+        if jobs or world.store.damaged:
+            break
+        await asyncio.sleep(0.25)
+    else:
+        return
+    if world.store.damaged:
         return
     job = rng.choice(jobs)
-    victim = rng.choice([job.checkpoints[-1], *job.checkpoints])
+    victim = rng.choice([job.checkpoints[-1], job.checkpoints[-1], *job.checkpoints])
     key = victim.manifest
     if rng.random() < 0.5:
         manifest = msgspec.json.decode(world.store.objects[key], type=Manifest)
@@ -193,6 +203,9 @@ async def damage_generation(world: World, rng: Random) -> None:
     flipped = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
     world.story.note(f"{key} is damaged")
     world.store.spoil(key, rng.choice([flipped, data[:at], None]))
+    holder = world.staff.hands.get(job.lease.worker) if job.lease else None
+    if holder is not None and rng.random() < 0.8:
+        holder.process.kill()
 
 
 async def blind_provider(world: World, rng: Random) -> None:

@@ -18,23 +18,21 @@ from typing import Any
 class Turn(asyncio.TimerHandle):
     """A callback that waits for its turn; lighter than asyncio's own, which thousands show."""
 
-    _callback: Callable[..., object]
-    _args: tuple[Any, ...]
-    _context: Context
-    _cancelled: bool
-
     def __init__(
-        self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
+        self, callback: Callable[..., object], arguments: tuple[Any, ...], context: Context | None
     ) -> None:  # not the base's: it would ask for debug modes and keep what only they need
-        self._callback = callback
-        self._args = args
-        self._context = copy_context() if context is None else context
-        self._cancelled = False
+        self.callback = callback
+        self.arguments = arguments
+        self.context = copy_context() if context is None else context
+        self.dropped = False
 
     def cancel(self) -> None:
-        self._cancelled = True
-        self._callback = _nothing
-        self._args = ()
+        self.dropped = True
+        self.callback = _nothing
+        self.arguments = ()
+
+    def cancelled(self) -> bool:
+        return self.dropped
 
 
 class Process:
