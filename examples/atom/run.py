@@ -9,8 +9,8 @@ are the checkpoint's, written once more. AToM itself runs unchanged, in this pro
     python run.py        # in a folder with exactly one NAME_asyncre.cntl
 """
 
-# pyright: basic, reportAttributeAccessIssue=false
-# AToM-OpenMM and OpenMM carry no type information.
+# pyright: basic, reportAttributeAccessIssue=false, reportMissingImports=false
+# AToM-OpenMM and OpenMM carry no type information, and AToM-OpenMM is nothing we install.
 
 import os
 import re
