@@ -52,7 +52,7 @@ def _binding(row: Request[msgspec.Struct, msgspec.Struct]) -> Binding:
 
 
 @given(asked=st.lists(deliveries(), min_size=1, max_size=4))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=1000, deadline=None)
 def test_nothing_that_arrives_crashes_an_actor(asked: list[tuple[str, bytes]]) -> None:
     for reply in asyncio.run(_replies(asked)):
         assert reply is not None
@@ -71,7 +71,7 @@ async def _replies(asked: list[tuple[str, bytes]]) -> list[Reply | None]:
 
 
 @given(body=st.binary() | JSON.map(_written))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=1000, deadline=None)
 def test_decoding_raises_one_kind_of_error(body: bytes) -> None:
     for row in REQUESTS:
         try:

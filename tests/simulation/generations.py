@@ -20,11 +20,27 @@ def check_committed(store: ModelStore, before: Job | None, checkpoint: Checkpoin
     assert before is not None, "a checkpoint belongs to a job"
     step = restorable_step(store, before.id, checkpoint)
     newest = before.checkpoints[-1] if before.checkpoints else None
-    if newest is None or store.damaged:
+    if newest is None or store.was_damaged:
         return
     last = restorable_step(store, before.id, newest)
     if step < last:
         raise ViolationError(f"{before.id}: step {last} was committed, and now only {step}")
+
+
+def check_restored(store: ModelStore, job: Job, restored: int) -> None:
+    """An engine starts from the newest generation; where that is damaged, never from nothing."""
+    if job.checkpoints and not store.was_damaged and restored != job.generation:
+        raise ViolationError(f"{job.id}: generation {restored} of {job.generation} was restored")
+    if restored == 0 and any(_is_whole(store, job.id, one) for one in job.checkpoints):
+        raise ViolationError(f"{job.id} began anew although a generation is whole")
+
+
+def _is_whole(store: ModelStore, job: JobId, checkpoint: Checkpoint) -> bool:
+    try:
+        restorable_step(store, job, checkpoint)
+    except ViolationError:
+        return False
+    return True
 
 
 def restorable_step(store: ModelStore, job: JobId, checkpoint: Checkpoint) -> int:

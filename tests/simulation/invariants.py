@@ -15,7 +15,7 @@ from relaymd.bus.facts import JobChanged, ProviderChanged
 from relaymd.core import job as j
 from relaymd.core.ids import AllocationId, Epoch, JobId, UnixTime
 from relaymd.core.provisioning import AllocationState
-from tests.simulation.generations import ViolationError, check_committed
+from tests.simulation.generations import ViolationError, check_committed, check_restored
 
 if TYPE_CHECKING:
     from tests.simulation.disk import ModelDisk
@@ -160,6 +160,8 @@ class Invariants:
         else:
             self._check_author(before, fact)
             self._check_death(before, fact)
+            if isinstance(fact.event, j.Launched):
+                check_restored(self._world.store, before, fact.event.restored)
             after = j.apply(before, fact.event, at=fact.at)
             self._check_change(before, after)
             self._shadows[fact.job] = after

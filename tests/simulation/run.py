@@ -167,7 +167,7 @@ class Run:
         if not job.state.is_final:
             return [f"{id} never ended: it is {job.state}, lease {job.lease}, end {job.end}"]
         self._outcome.ends[str(job.end.outcome if job.end else job.state)] += 1
-        if job.checkpoints and not world.store.damaged:
+        if job.checkpoints and not world.store.was_damaged:
             try:
                 restorable_step(world.store, id, job.checkpoints[-1])
             except ViolationError as exc:

@@ -32,7 +32,9 @@ class ModelStore:
         """Seconds an operation takes at most."""
 
         self.damaged: set[str] = set()
-        """Keys whose objects a fault has spoiled."""
+        """Keys whose objects a fault has spoiled, and nobody has stored again."""
+
+        self.was_damaged = False
 
         self._rng = rng
 
@@ -68,6 +70,7 @@ class ModelStore:
     def spoil(self, key: str, data: bytes | None) -> None:
         """Replace what lies there, as a bad disk would; None: it is gone."""
         self.damaged.add(key)
+        self.was_damaged = True
         if data is None:
             self.objects.pop(key, None)
         else:

@@ -9,7 +9,7 @@ from tests.simulation.run import USUAL
 from tests.simulation.shrink import shrunk, told
 from tests.simulation.world import Shape
 
-SCHEDULES = int(os.environ.get("RELAYMD_SCHEDULES", "800"))
+SCHEDULES = int(os.environ.get("RELAYMD_SCHEDULES", "600"))
 """As many as fit into the time of `make test` on two cores; CI asks for 10,000."""
 
 AT_ONCE = 50
