@@ -10,7 +10,7 @@ from tests.simulation.run import USUAL, simulate
 from tests.simulation.shrink import shrunk, told
 from tests.simulation.world import Shape
 
-AT_ONCE = 2000
+AT_ONCE = 400
 """Schedules between two looks at the clock."""
 
 
