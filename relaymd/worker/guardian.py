@@ -109,10 +109,16 @@ def become(guardian: int, command: dict[str, Any]) -> None:
 
 
 def attend(engine: int, control: int, wake: int) -> int:
-    """Pass orders on until the engine's main process has ended; its exit code."""
+    """Pass orders on until the engine's main process has ended; its exit code.
+
+    Where that is a shell which died of our SIGTERM, what it ran was told as well and may be
+    writing just now: the end is then that of the whole group.
+    """
+    told, code = False, None
     while True:
-        code = reap(engine)
-        if code is not None:
+        ended = reap(engine)
+        code = ended if code is None else code
+        if code is not None and not (told and code == -signal.SIGTERM and is_group(engine)):
             return code
         ready, _, _ = select.select([control, wake], [], [])
         if wake in ready:
@@ -120,23 +126,26 @@ def attend(engine: int, control: int, wake: int) -> int:
         if control in ready:
             order = os.read(control, 1)
             if order == b"T":
+                told = True
                 kill_group(engine, signal.SIGTERM)
             else:
                 kill_group(engine, signal.SIGKILL)
-                return sweep(engine)
+                swept = sweep(engine)
+                return swept if code is None else code
 
 
 def reap(engine: int) -> int | None:
     """Collect whatever has ended; the engine's exit code, if it was among them."""
+    code: int | None = None
     while True:
         try:
             pid, state = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
-            return None
+            return code
         if pid == 0:
-            return None
+            return code
         if pid == engine:
-            return os.waitstatus_to_exitcode(state)
+            code = os.waitstatus_to_exitcode(state)
 
 
 def sweep(engine: int = 0) -> int:
@@ -184,11 +193,20 @@ def kill(pid: int) -> None:
 
 
 def kill_group(leader: int, number: signal.Signals) -> None:
-    """Signal the engine's group. Its leader is not reaped yet, so the number is still its."""
+    """Signal the engine's group. While any of it is there, the number is nobody else's."""
     try:  # noqa: SIM105 - as short as it can be
         os.killpg(leader, number)
     except OSError:
         pass  # it has ended
+
+
+def is_group(leader: int) -> bool:
+    """Whether a process of the engine's group is left."""
+    try:
+        os.killpg(leader, 0)
+    except OSError:
+        return False
+    return True
 
 
 def tell(status: int, line: str) -> None:

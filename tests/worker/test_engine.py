@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from relaymd.worker.engine import Command, Engine, LaunchError
@@ -29,6 +30,19 @@ STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n
 READY = "open('ready', 'w').close()\n"
 
 SLEEP = "import time; time.sleep(600)"
+
+WRITES_AT_TERM = """
+import signal, sys, time
+
+def write(*_):
+    time.sleep(0.3)
+    open("written", "w").close()
+    sys.exit(0)
+
+signal.signal(signal.SIGTERM, write)
+open("ready", "w").close()
+time.sleep(600)
+"""
 
 WORKER = """
 import asyncio, os, sys
@@ -65,6 +79,10 @@ def python(folder: Path, script: str, **environment: str) -> Command:
         stdout=folder / "stdout",
         stderr=folder / "stderr",
     )
+
+
+def shell(folder: Path, command: str) -> Command:
+    return msgspec.structs.replace(python(folder, ""), argv=("/bin/sh", "-c", command))
 
 
 @pytest.mark.parametrize("code", [0, 1, 3, 77, 255])
@@ -161,6 +179,31 @@ async def test_sigterm_reaches_the_whole_group(tmp_path: Path) -> None:
         await until((tmp_path / "ready").exists)
         engine.terminate()
         assert await engine.exited() == 40 + signal.SIGTERM
+
+
+async def test_a_shell_that_dies_of_sigterm_leaves_what_it_ran_the_time_to_write(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "engine.py").write_text(WRITES_AT_TERM)
+    async with guarded(shell(tmp_path, f"{sys.executable} engine.py; true")) as engine:
+        await until((tmp_path / "ready").exists)
+        engine.terminate()
+        assert await engine.exited() == -signal.SIGTERM
+        assert (tmp_path / "written").exists()
+
+
+async def test_what_a_dead_shell_ran_is_killed_where_it_does_not_end(tmp_path: Path) -> None:
+    (tmp_path / "engine.py").write_text(
+        f"{STUBBORN}import os; open('pid', 'w').write(str(os.getpid()))\n{READY}{SLEEP}"
+    )
+    async with guarded(shell(tmp_path, f"{sys.executable} engine.py; true")) as engine:
+        await until((tmp_path / "ready").exists)
+        engine.terminate()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await engine.exited()
+        assert await engine.kill() == -signal.SIGTERM
+        assert not is_alive(number_in(tmp_path / "pid"))
 
 
 async def test_an_engine_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
