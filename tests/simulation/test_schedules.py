@@ -9,10 +9,10 @@ from tests.simulation.run import USUAL
 from tests.simulation.shrink import shrunk, told
 from tests.simulation.world import Shape
 
-SCHEDULES = int(os.environ.get("RELAYMD_SCHEDULES", "600"))
-"""As many as fit into the time of `make test` on two cores; CI asks for 10,000."""
+SCHEDULES = int(os.environ.get("RELAYMD_SCHEDULES", "200"))
+"""As many as fit into the time of `make test` on two cores; `make simulate` runs any number."""
 
-AT_ONCE = 50
+AT_ONCE = 20
 
 OPEN = Shape(**{**vars(USUAL), "slots": 0})
 
