@@ -28,7 +28,8 @@ Water
 SOL $waters
 TOP
     # Molecules that the box cut off lie too close: relax them first.
-    printf '%s\n' 'integrator = steep' 'nsteps = 200' 'coulombtype = PME' > relax.mdp
+    printf '%s\n' 'integrator = steep' 'nsteps = 200' 'coulombtype = PME' \
+        'define = -DFLEXIBLE' > relax.mdp
     "$gmx" -quiet grompp -f relax.mdp -c start.gro -p topol.top -o relax.tpr -po full.mdp
     "$gmx" -quiet mdrun -ntmpi 1 -ntomp 2 -deffnm relax
     sed "s/^nsteps .*/nsteps = $steps/" water.mdp > run.mdp
@@ -38,7 +39,8 @@ TOP
 
 # Steps that the checkpoint holds; nothing where there is none.
 reached() {
-    [ -e state.cpt ] && "$gmx" -quiet dump -cp state.cpt 2>/dev/null | awk '$1 == "step" { print $3; exit }'
+    [ -e state.cpt ] || return 1
+    "$gmx" -quiet dump -cp state.cpt 2>/dev/null | awk '$1 == "step" { print $3; exit }'
 }
 
 # What is in the checkpoint, now and then: a guess from the log would run ahead of it.
@@ -69,7 +71,8 @@ watch_checkpoint &
 watcher=$!
 code=0
 # shellcheck disable=SC2086 - several words are meant
-"$gmx" -quiet mdrun -s topol.tpr -cpi state.cpt -noappend -deffnm md -cpo state.cpt $mdrun || code=$?
+"$gmx" -quiet mdrun -s topol.tpr -deffnm md -cpi state.cpt -cpo state.cpt -noappend $mdrun \
+    || code=$?
 kill "$watcher" 2>/dev/null || true
 [ "$code" -eq 0 ] || exit "$code"
 say_progress
@@ -78,8 +81,26 @@ if [ "$(reached)" -lt "$steps" ]; then
     exit $TERMINATED
 fi
 
-# One file of each kind: of what two parts hold, the later one's is taken. The frames that a
-# stop adds between the regular ones are left out.
-"$gmx" -quiet eneconv -f md.part*.edr -o energy.edr -dt 0.2
+# One file of each kind. trjcat takes from the later part what two parts hold; eneconv would
+# write the first such frame twice, so what the next part has again is cut off before. `-dt`
+# leaves out the frame that a stop adds between the regular ones.
+begin_of() {
+    "$gmx" -quiet dump -e "$1" 2>/dev/null | awk '$1 == "time:" { print $2; exit }'
+}
+limit=
+for part in $(ls -r md.part*.edr); do # the last one first
+    begin=$(begin_of "$part")
+    [ -n "$begin" ] || continue # stopped before it had written anything
+    if [ -z "$limit" ]; then
+        cp "$part" "cut.$part"
+    elif awk -v a="$begin" -v b="$limit" 'BEGIN { exit !(a < b) }'; then
+        end=$(awk -v b="$limit" 'BEGIN { print b - 0.05 }')
+        "$gmx" -quiet eneconv -f "$part" -o "cut.$part" -e "$end"
+    else
+        continue # all of it is in the next part
+    fi
+    limit=$begin
+done
+"$gmx" -quiet eneconv -f cut.md.part*.edr -o energy.edr -dt 0.2
 "$gmx" -quiet trjcat -f md.part*.xtc -o trajectory.xtc
 echo "all $steps steps done"

@@ -19,8 +19,8 @@ from examples.demo.verify import read_frames
 from tests.system.stack import QUICK, Stack, running
 
 # pyright: reportUnknownVariableType=false, reportUnknownMemberType=false
-# pyright: reportUnknownArgumentType=false, reportMissingTypeStubs=false
-# AToM-OpenMM carries no type information.
+# pyright: reportUnknownArgumentType=false, reportMissingTypeStubs=false, reportMissingImports=false
+# AToM-OpenMM carries no type information, and need not be installed.
 
 pytestmark = pytest.mark.system
 
@@ -187,7 +187,7 @@ def analysed(results: Path) -> int:
 
 async def test_gromacs_has_each_energy_and_frame_once(patient: Stack, tmp_path: Path) -> None:
     needs("gmx", "gromacs")
-    steps = 10_000
+    steps = 6_000
     words = ("--title", "gromacs", "--env", f"STEPS={steps}")
     job = await patient.submit(bundle("gromacs", tmp_path / "bundle", every=30), *words)
     *_, results = await relayed(patient, job, tmp_path, (0.1, 0.4))
@@ -228,7 +228,7 @@ async def test_lammps_has_each_row_and_frame_once(patient: Stack, tmp_path: Path
     rows = [line.split() for line in (results / "thermo.txt").read_text().splitlines()]
     assert [int(row[0]) for row in rows] == [*range(100, steps + 1, 100)]
     totals = [float(potential) + float(kinetic) for _, potential, kinetic, _ in rows]
-    assert max(totals) - min(totals) < 0.02, "energy is conserved across the hand-overs"
+    assert max(totals) - min(totals) < 0.01, "energy is conserved across the hand-overs"
     trajectory = (results / "trajectory.lammpstrj").read_text()
     frames = [part.split("\n", 2) for part in trajectory.split("ITEM: TIMESTEP\n")[1:]]
     assert [int(frame[0]) for frame in frames] == [*range(0, steps + 1, 500)]
