@@ -56,7 +56,7 @@ def segments(text: str) -> list[list[str]]:
 def check(text: str, which: str) -> None:
     """Three segments, each without gap or repetition, from its first step to its last."""
     found = segments(text)
-    assert len(found) == 3, f"{which}: {[lines[0] for lines in found]}"
+    assert len(found) == 3, f"{which}: {[(lines[0], lines[-1], len(lines)) for lines in found]}"
     reached = 0
     for lines in found:
         begin = int(lines[0].split()[-1])
