@@ -39,7 +39,7 @@ demo: $(VENV)/.demo ## A real simulation through three workers, two of them hurt
 test: $(VENV)/.dev ## The tests, without those that start whole stacks.
 	$(PYTEST) -m "not system" -n 2 -q $(ARGS)
 
-test-system: $(VENV)/.dev ## The tests that start whole stacks, and hurt them.
+test-system: $(VENV)/.engines ## The tests that start whole stacks, and hurt them.
 	PATH="$(CURDIR)/$(TOOLS):$$PATH" $(PYTEST) -m system -q $(ARGS)
 
 bench: $(VENV)/.dev ## How fast an idle worker starts a job. ARGS="--jobs 200"
@@ -71,6 +71,7 @@ lock: $(VENV)/.dev ## Resolve the requirements anew. ARGS=--upgrade takes the ne
 	$(COMPILE) $(ARGS) $(STACK) --extra demo --extra dev -o requirements/dev.txt pyproject.toml
 	$(COMPILE) -c requirements/dev.txt --extra worker -o requirements/worker.txt pyproject.toml
 	$(COMPILE) -c requirements/dev.txt $(STACK) -o requirements/stack.txt pyproject.toml
+	$(COMPILE) -c requirements/dev.txt --extra engines -o requirements/engines.txt pyproject.toml
 	$(COMPILE) -c requirements/dev.txt --build-deps-for editable $(STACK) --extra demo \
 		-o requirements/demo.txt pyproject.toml
 
@@ -101,6 +102,12 @@ $(VENV)/.demo: $(VENV)/.python requirements/demo.txt pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.python requirements/dev.txt pyproject.toml
 	@$(MAKE) --no-print-directory install LOCK=dev
+	@touch $@
+
+# Engines of others, which only the tests of whole stacks run.
+$(VENV)/.engines: $(VENV)/.dev requirements/engines.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--require-hashes -r requirements/engines.txt
 	@touch $@
 
 .PHONY: install
