@@ -11,13 +11,14 @@ row is there twice or missing. While a checkpoint is written the file `ckpt_is_v
 
 import json
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 import openmm
 from openmm import app, unit
+
+from relaymd.engine import TERMINATED, Segment, cut_back, sizes, write_atomically
 
 TOTAL_STEPS = int(os.environ.get("WATER_STEPS", "10000"))
 BOX = float(os.environ.get("WATER_BOX_NM", "1.9"))
@@ -33,7 +34,6 @@ FRAME = 100
 CHECKPOINT = 250
 """Steps between two checkpoints; a multiple of BLOCK."""
 
-PROGRESS = Path("progress.json")
 STATE = Path("checkpoint.json")
 MARKER = Path("ckpt_is_valid")
 ENERGIES = Path("energies.csv")
@@ -41,30 +41,6 @@ TRAJECTORY = Path("trajectory.xtc")
 HANDOVERS = Path("handovers.csv")
 GROWING = (ENERGIES, TRAJECTORY, HANDOVERS)
 """Files that only ever get longer, and are cut back to the checkpoint on a resume."""
-
-TERMINATED = 128 + signal.SIGTERM
-"""How a shell reports an end by SIGTERM: not an error, and not completion."""
-
-
-class Stop:
-    """Whether somebody asked us to leave; becomes true inside the signal's handler."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        signal.signal(signal.SIGTERM, self)
-
-    def __call__(self, *_: object) -> None:
-        self.asked = True
-
-
-def replace(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old one or the new one, also after a power cut."""
-    draft = path.with_suffix(".part")
-    with draft.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
 
 
 def box_of_water() -> tuple[Any, Any, Any]:
@@ -98,7 +74,7 @@ def prepare() -> None:
     with Path("water.part").open("w") as file:
         app.PDBxFile.writeFile(topology, relaxed, file)
     Path("water.part").replace("water.cif")
-    replace(Path("system.xml"), openmm.XmlSerializer.serialize(system))
+    write_atomically("system.xml", openmm.XmlSerializer.serialize(system))
 
 
 def begin(simulation: Any, positions: Any) -> None:
@@ -112,11 +88,7 @@ def begin(simulation: Any, positions: Any) -> None:
 
 def resume(simulation: Any, saved: dict[str, Any]) -> None:
     """Take over state and step, and cut the reporters' files back to that step."""
-    for path in GROWING:
-        size, recorded = path.stat().st_size, saved["sizes"][path.name]
-        if size < recorded:
-            raise SystemExit(f"{path} has {size} bytes, the checkpoint knows {recorded}")
-        os.truncate(path, recorded)
+    cut_back(saved["sizes"])
     simulation.context.setState(openmm.XmlSerializer.deserialize(saved["state"]))
     with HANDOVERS.open("a") as file:
         file.write(f"{saved['step']},{saved['potential']!r},{potential(simulation)!r}\n")
@@ -145,29 +117,23 @@ def report_to_files(simulation: Any) -> None:
     simulation.reporters.append(app.XTCReporter(str(TRAJECTORY), FRAME, append=grown))
 
 
-def save(simulation: Any) -> None:
+def save(simulation: Any, segment: Segment) -> None:
     """Write a checkpoint. State is kept as XML: another kind of processor can read it too."""
     state = simulation.context.getState(positions=True, velocities=True, parameters=True)
     saved = {
         "step": simulation.currentStep,
         "potential": potential(simulation),
-        "sizes": {path.name: path.stat().st_size for path in GROWING},
+        "sizes": sizes(GROWING),
         "state": openmm.XmlSerializer.serialize(state),
     }
-    MARKER.unlink(missing_ok=True)
-    replace(STATE, json.dumps(saved))
-    say(simulation.currentStep)
-    MARKER.touch()
-
-
-def say(step: int) -> None:
-    """Progress is what is in the checkpoint: what comes after it may yet be lost."""
-    done = {"fraction": step / TOTAL_STEPS, "step": step, "total_steps": TOTAL_STEPS}
-    replace(PROGRESS, json.dumps(done))
+    with segment.checkpoint(MARKER):
+        write_atomically(STATE, json.dumps(saved))
+        segment.report(step=simulation.currentStep, total_steps=TOTAL_STEPS)
 
 
 def main() -> int:
-    stop = Stop()
+    segment = Segment.here()
+    segment.listen()
     if not Path("system.xml").exists():
         prepare()
     model = app.PDBxFile("water.cif")
@@ -182,16 +148,16 @@ def main() -> int:
         begin(simulation, model.positions)
     print(f"from step {start} of {TOTAL_STEPS}, {system.getNumParticles()} atoms", flush=True)
     report_to_files(simulation)
-    while simulation.currentStep < TOTAL_STEPS and not stop.asked:
+    while simulation.currentStep < TOTAL_STEPS and not segment.asked_to_stop:
         simulation.step(min(BLOCK, TOTAL_STEPS - simulation.currentStep))
         if simulation.currentStep % CHECKPOINT == 0 and TRAJECTORY.exists():
-            save(simulation)
+            save(simulation, segment)
     if simulation.currentStep < TOTAL_STEPS:
         if TRAJECTORY.exists():
-            save(simulation)
+            save(simulation, segment)
         print(f"told to stop: left at step {simulation.currentStep}", flush=True)
         return TERMINATED
-    save(simulation)
+    save(simulation, segment)
     print(f"all {TOTAL_STEPS} steps done", flush=True)
     return 0
 

@@ -112,7 +112,7 @@ REPLICAS = 4
 def atom_bundle(folder: Path) -> Path:
     pytest.importorskip("atom_openmm", reason="AToM-OpenMM is not installed: make test-system")
     data = os.environ.get("RELAYMD_ATOM_DATA")
-    if not data:
+    if not data or not Path(data).is_dir():
         pytest.skip("RELAYMD_ATOM_DATA names no folder with AToM's input")
     made = bundle("atom", folder, every=2)
     for source in Path(data).iterdir():
