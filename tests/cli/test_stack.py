@@ -139,6 +139,7 @@ async def test_a_bridge_that_dies_comes_back_at_the_same_address(tmp_path: Path)
         assert await running.end() == 0
 
 
+@pytest.mark.system
 async def test_a_part_that_never_stays_up_ends_the_stack_with_its_reason(tmp_path: Path) -> None:
     async with up(tmp_path / "state", FAKE_DIES="1") as running:
         async with asyncio.timeout(60):

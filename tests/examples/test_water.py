@@ -17,6 +17,10 @@ BUNDLE = Path(__file__).resolve().parents[2] / "examples" / "openmm-water"
 STEPS = 2000
 
 
+pytestmark = pytest.mark.system
+"""A real engine, for a quarter of a minute."""
+
+
 @pytest.fixture(scope="module")
 def relayed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that was stopped by SIGTERM, then killed, then finished."""
