@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -22,6 +22,10 @@ log = structlog.get_logger()
 SCRIPT = Path(__file__).with_name("guardian.py")
 KILL_SECONDS = 15.0
 """How long a kill may take before the guardian itself is given up."""
+
+
+class GuardianLostError(LaunchError):
+    """The guardian ended before the engine started: nothing runs, and another may do it."""
 
 
 class _Status(asyncio.Protocol):
@@ -47,7 +51,8 @@ class _Status(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The guardian is gone; if it did not say how the engine ended, it was killed."""
         if not self.started.done():
-            self.started.set_exception(LaunchError("the guardian ended before the engine started"))
+            reason = "the guardian ended before the engine started"
+            self.started.set_exception(GuardianLostError(reason))
         if not self.ended.done():
             if not self.started.exception():
                 _kill_group(self.started.result())
@@ -129,10 +134,6 @@ class Guardian:
         transport, status = await loop.connect_read_pipe(_Status, pipe)
         return cls(process, control, transport, status)
 
-    @property
-    def is_ready(self) -> bool:
-        return not self._status.started.done()
-
     async def launch(self, command: Command) -> GuardedEngine:
         """Raises LaunchError."""
         document = {
@@ -146,7 +147,7 @@ class Guardian:
         try:
             await asyncio.to_thread(_write_all, self._control, line)
         except OSError as exc:
-            raise LaunchError(f"the guardian is gone: {exc}") from exc
+            raise GuardianLostError(f"the guardian is gone: {exc}") from exc
         return GuardedEngine(await self._status.started, self._control, self._status)
 
     async def end(self) -> None:
@@ -176,17 +177,22 @@ class Guardians:
 
         Raises LaunchError.
         """
-        ready, self._ready = self._ready, None
-        guardian = ready if ready is not None and ready.is_ready else await Guardian.start()
-        try:
-            engine = await guardian.launch(command)
+        async with AsyncExitStack() as stack:
+            engine = await self._started(command, stack)
             await self.prepare()
-            try:
-                yield engine
-            finally:
-                await engine.kill()
-        finally:
-            await guardian.end()
+            stack.push_async_callback(engine.kill)
+            yield engine
+
+    async def _started(self, command: Command, stack: AsyncExitStack) -> GuardedEngine:
+        """Below the guardian that is ready; below another where somebody has killed that one."""
+        ready, self._ready = self._ready, None
+        if ready is not None:
+            stack.push_async_callback(ready.end)
+            with suppress(GuardianLostError):
+                return await ready.launch(command)
+        guardian = await Guardian.start()
+        stack.push_async_callback(guardian.end)
+        return await guardian.launch(command)
 
     async def close(self) -> None:
         ready, self._ready = self._ready, None
