@@ -9,7 +9,7 @@ import pytest
 
 from relaymd.config import Config
 from relaymd.core import specification as spec
-from relaymd.core.job import JobEvent
+from relaymd.core.events import JobEvent
 from relaymd.core.worker import WorkerEvent
 from relaymd.settings import keys
 

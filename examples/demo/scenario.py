@@ -13,8 +13,8 @@ import msgspec
 from examples.demo.stack import Stack
 from relaymd.bus.facts import JobChanged
 from relaymd.bus.operating import JobDetails, JobView, WorkerList
+from relaymd.core.events import Assigned, Checkpointed
 from relaymd.core.ids import Epoch, JobId, UnixTime, WorkerId
-from relaymd.core.job import Assigned, Checkpointed
 from relaymd.core.worker import Worker
 
 KILL_AT = 0.20

@@ -16,7 +16,7 @@ from examples.demo.scenario import Blow
 from examples.demo.verify import Check
 from relaymd.bus.facts import JobChanged
 from relaymd.cli.words import of_job
-from relaymd.core.job import Checkpointed
+from relaymd.core.events import Checkpointed
 
 STYLES = {
     "assigned": "cyan",

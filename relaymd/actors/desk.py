@@ -17,8 +17,9 @@ from relaymd.bus import contract, operating
 from relaymd.bus import messages as m
 from relaymd.bus.bus import Bus, RefusedError
 from relaymd.bus.subjects import Binding
+from relaymd.core.events import CancelRequested, Requeued
 from relaymd.core.ids import TOKEN, JobId, UnixTime
-from relaymd.core.job import CancelRequested, Job, JobState, Requeued
+from relaymd.core.job import Job, JobState
 from relaymd.version import version
 
 HISTORY = 200

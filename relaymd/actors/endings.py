@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable
 
 from relaymd.actors.ledger import Ledger
-from relaymd.core.job import Failed, Interrupted, Job, JobState
+from relaymd.core.events import Failed, Interrupted
+from relaymd.core.job import Job, JobState
 from relaymd.core.outcome import AttemptEnd, Outcome
 from relaymd.core.retry import follow
 

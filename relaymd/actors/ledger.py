@@ -11,8 +11,9 @@ from relaymd.actors.commits import Commits, LedgerUnavailableError
 from relaymd.actors.disk import Batch, Disk, EventRow, Place
 from relaymd.actors.state import State
 from relaymd.core.backlog import Backlog
+from relaymd.core.events import JobEvent, Submitted
 from relaymd.core.ids import AllocationId, JobId, UnixTime, WorkerId
-from relaymd.core.job import Job, JobEvent, JobState, Submitted, apply
+from relaymd.core.job import Job, JobState, apply
 from relaymd.core.provisioning import Allocation
 from relaymd.core.worker import Worker, WorkerEvent
 

@@ -6,7 +6,7 @@ from relaymd.bus import contract
 from relaymd.bus.bus import Bus, BusError
 from relaymd.bus.messages import Drain, Standing, StopJob
 from relaymd.core.ids import JobId, WorkerId
-from relaymd.core.job import Lease
+from relaymd.core.lease import Lease
 
 log = structlog.get_logger(__name__)
 

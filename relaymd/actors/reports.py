@@ -16,20 +16,18 @@ from relaymd.bus import messages as m
 from relaymd.bus.bus import Bus, RefusedError
 from relaymd.bus.subjects import Binding
 from relaymd.core.checkpoint import Progress
-from relaymd.core.ids import Epoch, JobId, WorkerId
-from relaymd.core.job import (
+from relaymd.core.events import (
     Cancelled,
     Checkpointed,
     CheckpointMissed,
     Completed,
     Draining,
-    IllegalTransitionError,
-    Job,
     JobEvent,
-    JobState,
     Launched,
     Started,
 )
+from relaymd.core.ids import Epoch, JobId, WorkerId
+from relaymd.core.job import IllegalTransitionError, Job, JobState
 from relaymd.core.outcome import AttemptEnd, Outcome
 from relaymd.core.retry import follow, follow_handoff
 

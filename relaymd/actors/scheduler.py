@@ -17,8 +17,10 @@ from relaymd.bus import contract
 from relaymd.bus.bus import Bus, RefusedError
 from relaymd.bus.messages import AskForWork, Assignment, RefusalCode, WorkAnswer
 from relaymd.bus.subjects import Binding
+from relaymd.core.events import Assigned
 from relaymd.core.ids import Epoch
-from relaymd.core.job import Assigned, Job, JobState, Lease
+from relaymd.core.job import Job, JobState
+from relaymd.core.lease import Lease
 from relaymd.core.scheduling import Assign, assign
 from relaymd.core.worker import seats
 

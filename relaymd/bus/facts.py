@@ -7,8 +7,9 @@ from enum import StrEnum
 
 import msgspec
 
+from relaymd.core.events import JobEvent
 from relaymd.core.ids import AllocationId, Epoch, JobId, UnixTime, WorkerId
-from relaymd.core.job import JobEvent, JobState
+from relaymd.core.job import JobState
 from relaymd.core.worker import WorkerEvent
 
 

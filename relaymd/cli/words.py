@@ -4,8 +4,7 @@ from datetime import UTC, datetime
 
 from relaymd.bus.facts import JobChanged, ProviderChanged, WorkerChanged
 from relaymd.core.checkpoint import Progress
-from relaymd.core.ids import UnixTime
-from relaymd.core.job import (
+from relaymd.core.events import (
     Assigned,
     Cancelled,
     CancelRequested,
@@ -22,6 +21,7 @@ from relaymd.core.job import (
     Started,
     Submitted,
 )
+from relaymd.core.ids import UnixTime
 from relaymd.core.outcome import Outcome
 from relaymd.core.worker import (
     WorkerDraining,

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 import msgspec
 
+from relaymd.core.events import Failed, HandedOff, Interrupted
 from relaymd.core.ids import UnixTime
-from relaymd.core.job import Failed, HandedOff, Interrupted, Job, has_advanced
+from relaymd.core.job import Job, has_advanced
 from relaymd.core.outcome import AttemptEnd, Outcome
 
 

@@ -5,8 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from relaymd.core.checkpoint import Progress
-from relaymd.core.ids import Epoch, Generation, UnixTime, WorkerId
-from relaymd.core.job import (
+from relaymd.core.events import (
     Assigned,
     Cancelled,
     Checkpointed,
@@ -19,6 +18,7 @@ from relaymd.core.job import (
     Launched,
     Started,
 )
+from relaymd.core.ids import Epoch, Generation, UnixTime, WorkerId
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -12,20 +12,10 @@ from relaymd.actors.database import open_database
 from relaymd.actors.disk import Batch
 from relaymd.actors.inline import open_inline
 from relaymd.actors.ledger import Ledger, UnknownJobError
+from relaymd.core.events import Assigned, CancelRequested, Completed, Requeued, Started
 from relaymd.core.ids import Epoch, JobId, UnixTime, WorkerId
-from relaymd.core.job import (
-    Assigned,
-    Bundle,
-    CancelRequested,
-    Completed,
-    IllegalTransitionError,
-    Job,
-    JobState,
-    Lease,
-    Requeued,
-    StaleLeaseError,
-    Started,
-)
+from relaymd.core.job import Bundle, IllegalTransitionError, Job, JobState, StaleLeaseError
+from relaymd.core.lease import Lease
 from relaymd.core.scheduling import assign
 from tests.actors.disks import FailingDisk
 from tests.actors.office import Clock, opened

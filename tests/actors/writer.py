@@ -10,8 +10,9 @@ from pathlib import Path
 
 from relaymd.actors.database import open_database
 from relaymd.actors.ledger import Ledger
+from relaymd.core.events import CancelRequested
 from relaymd.core.ids import JobId, UnixTime
-from relaymd.core.job import Bundle, CancelRequested, Job
+from relaymd.core.job import Bundle, Job
 
 
 async def write(path: Path, first: int) -> None:

@@ -6,8 +6,9 @@ import msgspec
 
 from relaymd.bus import contract
 from relaymd.bus.facts import JobChanged
+from relaymd.core.events import Started
 from relaymd.core.ids import Epoch, JobId, UnixTime
-from relaymd.core.job import JobState, Started
+from relaymd.core.job import JobState
 
 
 @dataclass(frozen=True)

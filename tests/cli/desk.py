@@ -30,6 +30,7 @@ from relaymd.bus.operating import (
     WorkerView,
 )
 from relaymd.bus.subjects import Binding
+from relaymd.core import events as e
 from relaymd.core import job as j
 from relaymd.core.ids import JobId, UnixTime
 from relaymd.core.segments import segments
@@ -85,7 +86,7 @@ class Desk:
         while True:
             await self._journal.append([await self._unwritten.get()])
 
-    def record(self, job: JobId, event: j.JobEvent) -> j.Job:
+    def record(self, job: JobId, event: e.JobEvent) -> j.Job:
         """Apply and publish an event, as the ledger does."""
         self.seq += 1
         at = UnixTime(BEGIN + self.seq)
@@ -108,10 +109,10 @@ class Desk:
             queued_at=at,
         )
         self.jobs[job.id] = job
-        self._publish(job, j.Submitted(title=job.title, by=wanted.by), at)
+        self._publish(job, e.Submitted(title=job.title, by=wanted.by), at)
         return job
 
-    def _publish(self, job: j.Job, event: j.JobEvent, at: UnixTime) -> None:
+    def _publish(self, job: j.Job, event: e.JobEvent, at: UnixTime) -> None:
         kind = str(type(event).__struct_config__.tag)
         change = facts.JobChanged(
             seq=self.seq, at=at, job=job.id, kind=kind, state=job.state, event=event
@@ -159,12 +160,12 @@ class Desk:
         )
 
     def _cancel(self, wanted: CancelJob) -> JobView:
-        return self._change(wanted.job, j.CancelRequested(by=wanted.by))
+        return self._change(wanted.job, e.CancelRequested(by=wanted.by))
 
     def _requeue(self, wanted: RequeueJob) -> JobView:
-        return self._change(wanted.job, j.Requeued(by=wanted.by))
+        return self._change(wanted.job, e.Requeued(by=wanted.by))
 
-    def _change(self, id: JobId, event: j.JobEvent) -> JobView:
+    def _change(self, id: JobId, event: e.JobEvent) -> JobView:
         job = self._find(id)
         try:
             return JobView(job=self.record(job.id, event))

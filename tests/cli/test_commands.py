@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from relaymd.core.job import CancelRequested
+from relaymd.core.events import CancelRequested
 from tests.cli.conftest import Shell, Stack
 from tests.cli.desk import submission
 

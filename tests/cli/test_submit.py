@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from relaymd.core.events import CancelRequested
 from relaymd.core.ids import JobId
-from relaymd.core.job import CancelRequested
 from relaymd.storage import keys
 from relaymd.storage.bundles import digest_of
 from tests.cli.conftest import Shell, Stack

@@ -2,8 +2,8 @@
 
 from relaymd.cli.words import age, far, number, of_job, of_worker, progress, size
 from relaymd.core.checkpoint import Progress
+from relaymd.core.events import Interrupted
 from relaymd.core.ids import Epoch, UnixTime
-from relaymd.core.job import Interrupted
 from relaymd.core.outcome import AttemptEnd, Outcome
 from relaymd.core.worker import WorkerRegistered
 

@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from typing import get_args
 
+from relaymd.core import events as e
 from relaymd.core import job as j
 from relaymd.core.checkpoint import Checkpoint
+from relaymd.core.events import JobEvent
 from relaymd.core.ids import Epoch, Generation, JobId, UnixTime, WorkerId
-from relaymd.core.job import Job, JobEvent, JobState
+from relaymd.core.job import Job, JobState
+from relaymd.core.lease import Lease
 from relaymd.core.outcome import AttemptEnd, Outcome
 
 NOW = UnixTime(1000.0)
@@ -17,8 +20,8 @@ LEASED = (JobState.ASSIGNED, JobState.RUNNING, JobState.DRAINING, JobState.CANCE
 END = AttemptEnd(outcome=Outcome.ENGINE_FAILED, reason="exit code 1")
 
 
-def lease(epoch: int = EPOCH) -> j.Lease:
-    return j.Lease(epoch=Epoch(epoch), worker=WorkerId(f"w-{epoch}"), granted_at=NOW)
+def lease(epoch: int = EPOCH) -> Lease:
+    return Lease(epoch=Epoch(epoch), worker=WorkerId(f"w-{epoch}"), granted_at=NOW)
 
 
 def checkpoint(generation: int, epoch: int = EPOCH) -> Checkpoint:
@@ -54,23 +57,23 @@ def event_of(kind: type[JobEvent], epoch: Epoch = EPOCH) -> JobEvent:
 
 def _events(epoch: Epoch) -> Mapping[type[JobEvent], JobEvent]:
     found: list[JobEvent] = [
-        j.Submitted(title="t"),
-        j.Assigned(lease=lease(epoch + 1)),
-        j.Started(epoch=epoch),
-        j.Launched(epoch=epoch, restored=Generation(2)),
-        j.Checkpointed(epoch=epoch, checkpoint=checkpoint(3, epoch)),
-        j.CheckpointMissed(epoch=epoch, reason="storage"),
-        j.Draining(epoch=epoch, reason="preempted"),
-        j.HandedOff(epoch=epoch, reason="preempted"),
-        j.Interrupted(epoch=epoch, end=END, not_before=UnixTime(1100.0)),
-        j.Completed(epoch=epoch),
-        j.Failed(epoch=epoch, end=END),
-        j.CancelRequested(by="me"),
-        j.Cancelled(epoch=epoch),
-        j.Requeued(by="me"),
+        e.Submitted(title="t"),
+        e.Assigned(lease=lease(epoch + 1)),
+        e.Started(epoch=epoch),
+        e.Launched(epoch=epoch, restored=Generation(2)),
+        e.Checkpointed(epoch=epoch, checkpoint=checkpoint(3, epoch)),
+        e.CheckpointMissed(epoch=epoch, reason="storage"),
+        e.Draining(epoch=epoch, reason="preempted"),
+        e.HandedOff(epoch=epoch, reason="preempted"),
+        e.Interrupted(epoch=epoch, end=END, not_before=UnixTime(1100.0)),
+        e.Completed(epoch=epoch),
+        e.Failed(epoch=epoch, end=END),
+        e.CancelRequested(by="me"),
+        e.Cancelled(epoch=epoch),
+        e.Requeued(by="me"),
     ]
     return {type(event): event for event in found}
 
 
-LEASE_EVENTS: tuple[type[JobEvent], ...] = get_args(j.LeaseEvent)
+LEASE_EVENTS: tuple[type[JobEvent], ...] = get_args(e.LeaseEvent)
 EVENTS: tuple[type[JobEvent], ...] = tuple(_events(EPOCH))

@@ -6,14 +6,14 @@ from typing import get_args
 import msgspec
 import pytest
 
-from relaymd.core import job as j
+from relaymd.core import events as e
 from relaymd.core.checkpoint import KEPT
+from relaymd.core.events import JobEvent
 from relaymd.core.ids import Epoch, Generation, UnixTime
 from relaymd.core.job import (
     TRANSITIONS,
     IllegalTransitionError,
     Job,
-    JobEvent,
     JobState,
     StaleLeaseError,
     apply,
@@ -41,7 +41,7 @@ def named(value: object) -> str:
 
 
 def test_these_tests_know_every_event_there_is() -> None:
-    everything = {kind for part in get_args(j.JobEvent) for kind in get_args(part) or (part,)}
+    everything = {kind for part in get_args(e.JobEvent) for kind in get_args(part) or (part,)}
 
     assert {*EVENTS} == everything
 
@@ -102,7 +102,7 @@ def test_without_a_lease_every_report_is_a_zombies(state: JobState, kind: type[J
 def test_every_lease_that_is_interrupted_leads_back_to_the_queue_or_to_the_end(
     state: JobState,
 ) -> None:
-    after = apply(job_in(state), event_of(j.Interrupted), at=NOW)
+    after = apply(job_in(state), event_of(e.Interrupted), at=NOW)
 
     assert after.state is (JobState.CANCELLED if state is JobState.CANCELLING else JobState.QUEUED)
     assert after.lease is None
@@ -110,7 +110,7 @@ def test_every_lease_that_is_interrupted_leads_back_to_the_queue_or_to_the_end(
 
 @pytest.mark.parametrize("state", [JobState.QUEUED, *LEASED[:-1]])
 def test_an_operator_can_cancel_whatever_has_not_ended(state: JobState) -> None:
-    after = apply(job_in(state), event_of(j.CancelRequested), at=NOW)
+    after = apply(job_in(state), event_of(e.CancelRequested), at=NOW)
 
     assert after.state in (JobState.CANCELLING, JobState.CANCELLED)
 
@@ -142,13 +142,13 @@ def test_completed_is_the_end() -> None:
 
 
 def test_an_engine_that_exits_0_during_a_drain_has_completed() -> None:
-    assert apply(job_in(JobState.DRAINING), event_of(j.Completed), at=NOW).state is (
+    assert apply(job_in(JobState.DRAINING), event_of(e.Completed), at=NOW).state is (
         JobState.COMPLETED
     )
 
 
 @pytest.mark.parametrize(
-    "kind", [j.HandedOff, j.Interrupted, j.Completed, j.Failed, j.Cancelled], ids=named
+    "kind", [e.HandedOff, e.Interrupted, e.Completed, e.Failed, e.Cancelled], ids=named
 )
 def test_however_the_lease_of_a_cancelled_job_ends_the_job_is_cancelled(
     kind: type[JobEvent],
@@ -167,7 +167,7 @@ def test_however_the_lease_of_a_cancelled_job_ends_the_job_is_cancelled(
 @pytest.mark.parametrize("state", [JobState.FAILED, JobState.CANCELLED])
 def test_a_requeue_keeps_the_id_and_the_checkpoint(state: JobState) -> None:
     before = job_in(state)
-    after = apply(before, event_of(j.Requeued), at=NOW)
+    after = apply(before, event_of(e.Requeued), at=NOW)
 
     assert after.id == before.id
     assert after.checkpoints == before.checkpoints
@@ -181,12 +181,12 @@ def test_a_requeue_keeps_the_id_and_the_checkpoint(state: JobState) -> None:
 @pytest.mark.parametrize("epoch", [1, 6, 7])
 def test_an_epoch_is_never_used_again(epoch: int) -> None:
     with pytest.raises(StaleLeaseError):
-        apply(job_in(JobState.QUEUED), j.Assigned(lease=lease(epoch)), at=NOW)
+        apply(job_in(JobState.QUEUED), e.Assigned(lease=lease(epoch)), at=NOW)
 
 
 def test_an_assignment_ends_the_backoff() -> None:
     waiting = msgspec.structs.replace(job_in(JobState.QUEUED), not_before=UnixTime(2000.0))
-    after = apply(waiting, event_of(j.Assigned), at=NOW)
+    after = apply(waiting, event_of(e.Assigned), at=NOW)
 
     assert after.not_before == 0.0
     assert after.lease is not None
@@ -196,21 +196,21 @@ def test_an_assignment_ends_the_backoff() -> None:
 @pytest.mark.parametrize("generation", [0, 1, 2, 4, 5])
 @pytest.mark.parametrize("state", [JobState.RUNNING, JobState.DRAINING, JobState.CANCELLING])
 def test_a_generation_is_the_next_one_or_none(state: JobState, generation: int) -> None:
-    event = j.Checkpointed(epoch=Epoch(7), checkpoint=checkpoint(generation))
+    event = e.Checkpointed(epoch=Epoch(7), checkpoint=checkpoint(generation))
 
     with pytest.raises(IllegalTransitionError):
         apply(job_in(state), event, at=NOW)
 
 
 def test_a_checkpoint_must_be_of_the_lease_that_reports_it() -> None:
-    event = j.Checkpointed(epoch=Epoch(7), checkpoint=checkpoint(3, epoch=6))
+    event = e.Checkpointed(epoch=Epoch(7), checkpoint=checkpoint(3, epoch=6))
 
     with pytest.raises(StaleLeaseError):
         apply(job_in(JobState.RUNNING), event, at=NOW)
 
 
 def test_a_checkpoint_is_progress_and_clears_the_charges() -> None:
-    after = apply(job_in(JobState.RUNNING), event_of(j.Checkpointed), at=NOW)
+    after = apply(job_in(JobState.RUNNING), event_of(e.Checkpointed), at=NOW)
 
     assert after.generation == 3
     assert after.charges == {}
@@ -219,15 +219,15 @@ def test_a_checkpoint_is_progress_and_clears_the_charges() -> None:
 def test_only_the_newest_generations_are_remembered() -> None:
     job = job_in(JobState.RUNNING)
     for generation in range(3, 12):
-        event = j.Checkpointed(epoch=Epoch(7), checkpoint=checkpoint(generation))
+        event = e.Checkpointed(epoch=Epoch(7), checkpoint=checkpoint(generation))
         job = apply(job, event, at=NOW)
 
     assert [c.generation for c in job.checkpoints] == [*range(12 - KEPT, 12)]
 
 
-@pytest.mark.parametrize("kind", [j.Launched, j.CheckpointMissed, j.Started], ids=named)
+@pytest.mark.parametrize("kind", [e.Launched, e.CheckpointMissed, e.Started], ids=named)
 def test_a_report_in_passing_moves_nothing_but_the_state(kind: type[JobEvent]) -> None:
-    state = JobState.ASSIGNED if kind is j.Started else JobState.RUNNING
+    state = JobState.ASSIGNED if kind is e.Started else JobState.RUNNING
     before = job_in(state)
     after = apply(before, event_of(kind), at=NOW)
 
@@ -235,7 +235,7 @@ def test_a_report_in_passing_moves_nothing_but_the_state(kind: type[JobEvent]) -
 
 
 def test_an_interruption_is_charged_and_may_wait() -> None:
-    after = apply(job_in(JobState.RUNNING), event_of(j.Interrupted), at=NOW)
+    after = apply(job_in(JobState.RUNNING), event_of(e.Interrupted), at=NOW)
 
     assert after.charges == {Outcome.INTERRUPTED: 1, Outcome.ENGINE_FAILED: 1}
     assert after.not_before == 1100.0
@@ -244,7 +244,7 @@ def test_an_interruption_is_charged_and_may_wait() -> None:
 
 
 def test_an_interruption_without_charge_charges_nothing() -> None:
-    event = j.Interrupted(epoch=Epoch(7), end=END, charged=False)
+    event = e.Interrupted(epoch=Epoch(7), end=END, charged=False)
 
     assert apply(job_in(JobState.RUNNING), event, at=NOW).charges == {Outcome.INTERRUPTED: 1}
 
@@ -264,12 +264,12 @@ def test_a_job_survives_the_ledger_unchanged(state: JobState) -> None:
 def test_an_event_survives_the_ledger_unchanged(kind: type[JobEvent]) -> None:
     event = event_of(kind)
 
-    assert msgspec.json.decode(msgspec.json.encode(event), type=j.JobEvent) == event
+    assert msgspec.json.decode(msgspec.json.encode(event), type=e.JobEvent) == event
     assert kind.__struct_config__.tag, "it says what it is"
 
 
 def test_the_first_generation_is_1() -> None:
     fresh = msgspec.structs.replace(job_in(JobState.RUNNING), checkpoints=())
-    event = j.Checkpointed(epoch=Epoch(7), checkpoint=checkpoint(1))
+    event = e.Checkpointed(epoch=Epoch(7), checkpoint=checkpoint(1))
 
     assert apply(fresh, event, at=NOW).generation == Generation(1)

@@ -4,18 +4,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from relaymd.core import job as j
+from relaymd.core import events as e
+from relaymd.core.events import JobEvent
 from relaymd.core.ids import Epoch, UnixTime
-from relaymd.core.job import (
-    IllegalTransitionError,
-    JobEvent,
-    JobState,
-    StaleLeaseError,
-    apply,
-)
+from relaymd.core.job import IllegalTransitionError, JobState, StaleLeaseError, apply
 from tests.core.jobs import EVENTS, LEASED, checkpoint, event_of, job_in, lease
 
-KINDS = [kind for kind in EVENTS if kind not in (j.Assigned, j.Checkpointed)]
+KINDS = [kind for kind in EVENTS if kind not in (e.Assigned, e.Checkpointed)]
 
 
 class JobWalk(RuleBasedStateMachine):
@@ -31,7 +26,7 @@ class JobWalk(RuleBasedStateMachine):
         self.now += 1
         self.before = self.job
         live = self.job.lease.epoch if self.job.lease else None
-        self.stale = isinstance(event, j.LeaseEvent) and event.epoch != live
+        self.stale = isinstance(event, e.LeaseEvent) and event.epoch != live
         try:
             self.job = apply(self.job, event, at=UnixTime(self.now))
         except (IllegalTransitionError, StaleLeaseError):
@@ -44,13 +39,13 @@ class JobWalk(RuleBasedStateMachine):
 
     @rule(ahead=st.integers(-1, 2))
     def assign(self, ahead: int) -> None:
-        self.happen(j.Assigned(lease=lease(self.job.epoch + ahead)))
+        self.happen(e.Assigned(lease=lease(self.job.epoch + ahead)))
 
     @rule(behind=st.sampled_from([0, 0, 1]), ahead=st.sampled_from([0, 1, 1, 1, 2]))
     def commit(self, behind: int, ahead: int) -> None:
         epoch = Epoch(self.job.epoch - behind)
         made = checkpoint(self.job.generation + ahead, epoch)
-        self.happen(j.Checkpointed(epoch=epoch, checkpoint=made))
+        self.happen(e.Checkpointed(epoch=epoch, checkpoint=made))
 
     @invariant()
     def the_epoch_never_decreases(self) -> None:

@@ -3,8 +3,9 @@
 import msgspec
 import pytest
 
+from relaymd.core.events import Checkpointed, Failed, HandedOff, Interrupted
 from relaymd.core.ids import Epoch, UnixTime
-from relaymd.core.job import Checkpointed, Failed, HandedOff, Interrupted, Job, JobState, apply
+from relaymd.core.job import Job, JobState, apply
 from relaymd.core.outcome import AttemptEnd, Outcome
 from relaymd.core.retry import BUDGETS, Budget, follow, follow_handoff
 from tests.core.jobs import EPOCH, NOW, checkpoint, event_of, job_in

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relaymd.core import job as j
+from relaymd.core import events as e
 from relaymd.core.checkpoint import Progress
+from relaymd.core.events import JobEvent
 from relaymd.core.ids import Epoch, Generation, UnixTime
-from relaymd.core.job import JobEvent
 from relaymd.core.outcome import AttemptEnd, Outcome
 from relaymd.core.segments import Segment, segments
 from tests.core.jobs import EVENTS, checkpoint, event_of, lease
@@ -15,10 +15,10 @@ from tests.core.jobs import EVENTS, checkpoint, event_of, lease
 LOST = AttemptEnd(outcome=Outcome.INTERRUPTED, reason="the worker went silent")
 
 
-def committed(generation: int, epoch: int, step: int | None) -> j.Checkpointed:
+def committed(generation: int, epoch: int, step: int | None) -> e.Checkpointed:
     made = checkpoint(generation, epoch)
     progress = None if step is None else Progress(step=step, total_steps=100)
-    return j.Checkpointed(
+    return e.Checkpointed(
         epoch=Epoch(epoch),
         checkpoint=type(made)(
             generation=made.generation,
@@ -36,21 +36,21 @@ def story(*events: tuple[float, JobEvent]) -> list[Segment]:
 
 
 RELAY = story(
-    (0, j.Submitted(title="t")),
-    (1, j.Assigned(lease=lease(1))),
-    (2, j.Started(epoch=Epoch(1))),
-    (3, j.Launched(epoch=Epoch(1))),
+    (0, e.Submitted(title="t")),
+    (1, e.Assigned(lease=lease(1))),
+    (2, e.Started(epoch=Epoch(1))),
+    (3, e.Launched(epoch=Epoch(1))),
     (10, committed(1, 1, 20)),
-    (15, j.Interrupted(epoch=Epoch(1), end=LOST)),
-    (16, j.Assigned(lease=lease(2))),
-    (17, j.Launched(epoch=Epoch(2), restored=Generation(1), progress=Progress(step=20))),
-    (18, j.Draining(epoch=Epoch(2), reason="SIGTERM")),
+    (15, e.Interrupted(epoch=Epoch(1), end=LOST)),
+    (16, e.Assigned(lease=lease(2))),
+    (17, e.Launched(epoch=Epoch(2), restored=Generation(1), progress=Progress(step=20))),
+    (18, e.Draining(epoch=Epoch(2), reason="SIGTERM")),
     (20, committed(2, 2, 60)),
-    (21, j.HandedOff(epoch=Epoch(2), reason="SIGTERM")),
-    (22, j.Assigned(lease=lease(3))),
-    (23, j.Launched(epoch=Epoch(3), restored=Generation(2), progress=Progress(step=60))),
+    (21, e.HandedOff(epoch=Epoch(2), reason="SIGTERM")),
+    (22, e.Assigned(lease=lease(3))),
+    (23, e.Launched(epoch=Epoch(3), restored=Generation(2), progress=Progress(step=60))),
     (30, committed(3, 3, 100)),
-    (31, j.Completed(epoch=Epoch(3))),
+    (31, e.Completed(epoch=Epoch(3))),
 )
 
 
@@ -81,23 +81,23 @@ def test_the_times_of_a_segment_are_those_of_its_events() -> None:
 
 def test_an_engine_that_never_committed_lost_all_since_its_launch() -> None:
     (only,) = story(
-        (1, j.Assigned(lease=lease(1))),
-        (3, j.Launched(epoch=Epoch(1))),
-        (9, j.Interrupted(epoch=Epoch(1), end=LOST)),
+        (1, e.Assigned(lease=lease(1))),
+        (3, e.Launched(epoch=Epoch(1))),
+        (9, e.Interrupted(epoch=Epoch(1), end=LOST)),
     )
 
     assert only.lost_seconds == 6.0
 
 
 def test_nothing_is_lost_where_no_engine_ran() -> None:
-    (only,) = story((1, j.Assigned(lease=lease(1))), (9, j.Interrupted(epoch=Epoch(1), end=LOST)))
+    (only,) = story((1, e.Assigned(lease=lease(1))), (9, e.Interrupted(epoch=Epoch(1), end=LOST)))
 
     assert only.lost_seconds is None
     assert only.ended_at == 9.0
 
 
 def test_a_segment_that_runs_has_lost_nothing_yet() -> None:
-    (only,) = story((1, j.Assigned(lease=lease(1))), (3, j.Launched(epoch=Epoch(1))))
+    (only,) = story((1, e.Assigned(lease=lease(1))), (3, e.Launched(epoch=Epoch(1))))
 
     assert only.how == "running"
     assert only.lost_seconds is None
@@ -105,8 +105,8 @@ def test_a_segment_that_runs_has_lost_nothing_yet() -> None:
 
 def test_a_checkpoint_without_progress_does_not_reset_it() -> None:
     (only,) = story(
-        (1, j.Assigned(lease=lease(1))),
-        (2, j.Launched(epoch=Epoch(1))),
+        (1, e.Assigned(lease=lease(1))),
+        (2, e.Launched(epoch=Epoch(1))),
         (10, committed(1, 1, 20)),
         (20, committed(2, 1, None)),
     )
@@ -118,22 +118,22 @@ def test_a_checkpoint_without_progress_does_not_reset_it() -> None:
 @pytest.mark.parametrize(
     ("event", "how"),
     [
-        (j.Failed(epoch=Epoch(1), end=AttemptEnd(outcome=Outcome.ENGINE_FAILED, reason="r")),
+        (e.Failed(epoch=Epoch(1), end=AttemptEnd(outcome=Outcome.ENGINE_FAILED, reason="r")),
          "engine_failed"),
-        (j.Cancelled(epoch=Epoch(1)), "cancelled"),
-        (j.HandedOff(epoch=Epoch(1), reason="r"), "handed over"),
-        (j.Completed(epoch=Epoch(1)), "completed"),
+        (e.Cancelled(epoch=Epoch(1)), "cancelled"),
+        (e.HandedOff(epoch=Epoch(1), reason="r"), "handed over"),
+        (e.Completed(epoch=Epoch(1)), "completed"),
     ],
 )  # fmt: skip
 def test_how_a_segment_ended_is_said_in_one_word(event: JobEvent, how: str) -> None:
-    (only,) = story((1, j.Assigned(lease=lease(1))), (2, event))
+    (only,) = story((1, e.Assigned(lease=lease(1))), (2, event))
 
     assert only.how == how
     assert only.ended_at == 2.0
 
 
 def test_events_of_a_lease_whose_assignment_is_not_in_the_history_are_passed_over() -> None:
-    assert story((1, j.Launched(epoch=Epoch(1))), (2, committed(1, 1, 5))) == []
+    assert story((1, e.Launched(epoch=Epoch(1))), (2, committed(1, 1, 5))) == []
 
 
 @given(st.lists(st.tuples(st.sampled_from(EVENTS), st.integers(1, 4)), max_size=30))

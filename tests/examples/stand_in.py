@@ -14,10 +14,13 @@ import msgspec
 
 from relaymd.bus.facts import JobChanged
 from relaymd.bus.operating import JobDetails, JobView, WorkerList, WorkerView
+from relaymd.core import events as e
 from relaymd.core import job as j
 from relaymd.core.checkpoint import Checkpoint, Progress
+from relaymd.core.events import JobEvent
 from relaymd.core.ids import Epoch, Generation, InstanceId, JobId, UnixTime, WorkerId
-from relaymd.core.job import JobEvent, JobState
+from relaymd.core.job import JobState
+from relaymd.core.lease import Lease
 from relaymd.core.outcome import AttemptEnd, Outcome
 from relaymd.core.worker import Worker
 
@@ -41,7 +44,7 @@ def worker(number: int, pid: int) -> Worker:
     )
 
 
-def committed(epoch: int, fraction: float) -> j.Checkpointed:
+def committed(epoch: int, fraction: float) -> e.Checkpointed:
     made = Checkpoint(
         generation=Generation(1),
         epoch=Epoch(epoch),
@@ -50,23 +53,23 @@ def committed(epoch: int, fraction: float) -> j.Checkpointed:
         at=UnixTime(0.0),
         progress=Progress(fraction=fraction, step=int(fraction * 1000), total_steps=1000),
     )
-    return j.Checkpointed(epoch=Epoch(epoch), checkpoint=made)
+    return e.Checkpointed(epoch=Epoch(epoch), checkpoint=made)
 
 
 def life(epoch: int, fractions: list[float]) -> Iterator[tuple[JobEvent, JobState]]:
     """One worker, from its assignment to the end that somebody else makes."""
     with subprocess.Popen(["sleep", "60"]) as process:
         (STATE / "worker.json").write_bytes(msgspec.json.encode(worker(epoch, process.pid)))
-        lease = j.Lease(epoch=Epoch(epoch), worker=WorkerId(f"w-{epoch}"), granted_at=UnixTime(0.0))
-        yield j.Assigned(lease=lease), JobState.ASSIGNED
+        lease = Lease(epoch=Epoch(epoch), worker=WorkerId(f"w-{epoch}"), granted_at=UnixTime(0.0))
+        yield e.Assigned(lease=lease), JobState.ASSIGNED
         for fraction in fractions:
             yield committed(epoch, fraction), JobState.RUNNING
         how = process.wait()
     if how == -signal.SIGKILL:
         end = AttemptEnd(outcome=Outcome.INTERRUPTED, reason="killed")
-        yield j.Interrupted(epoch=Epoch(epoch), end=end), JobState.QUEUED
+        yield e.Interrupted(epoch=Epoch(epoch), end=end), JobState.QUEUED
     else:
-        yield j.HandedOff(epoch=Epoch(epoch), reason="drained"), JobState.QUEUED
+        yield e.HandedOff(epoch=Epoch(epoch), reason="drained"), JobState.QUEUED
 
 
 def relay() -> Iterator[tuple[JobEvent, JobState]]:
@@ -75,7 +78,7 @@ def relay() -> Iterator[tuple[JobEvent, JobState]]:
     yield from life(2, [0.3, 0.6])
     yield committed(3, 1.0), JobState.RUNNING
     if not NEVER:
-        yield j.Completed(epoch=Epoch(3)), JobState.COMPLETED
+        yield e.Completed(epoch=Epoch(3)), JobState.COMPLETED
 
 
 def events() -> None:

@@ -12,6 +12,7 @@ import msgspec
 from relaymd.actors.disk import Batch, EventRow
 from relaymd.bus.broker import Kind, Parcel
 from relaymd.bus.facts import JobChanged, ProviderChanged
+from relaymd.core import events as e
 from relaymd.core import job as j
 from relaymd.core.ids import AllocationId, Epoch, JobId, UnixTime
 from relaymd.core.provisioning import AllocationState
@@ -25,13 +26,13 @@ _read_job = msgspec.json.Decoder(JobChanged).decode
 _read_provider = msgspec.json.Decoder(ProviderChanged).decode
 
 SAID: dict[type[Any], str] = {
-    j.Checkpointed: "checkpoint",
-    j.Completed: "complete",
-    j.HandedOff: "handoff",
-    j.Cancelled: "cancelled",
-    j.Launched: "launched",
-    j.Draining: "draining",
-    j.CheckpointMissed: "missed",
+    e.Checkpointed: "checkpoint",
+    e.Completed: "complete",
+    e.HandedOff: "handoff",
+    e.Cancelled: "cancelled",
+    e.Launched: "launched",
+    e.Draining: "draining",
+    e.CheckpointMissed: "missed",
 }
 """What the holder of a lease must have said for the event to be recorded."""
 
@@ -153,21 +154,21 @@ class Invariants:
 
     def _check_fact(self, fact: JobChanged, batch: Batch) -> None:
         before = self._shadows.get(fact.job)
-        if before is None or isinstance(fact.event, j.Submitted):
+        if before is None or isinstance(fact.event, e.Submitted):
             if before is not None:
                 raise ViolationError(f"{fact.job} was submitted twice")
             self._shadows[fact.job] = _as_submitted(batch.jobs[fact.job])
         else:
             self._check_author(before, fact)
             self._check_death(before, fact)
-            if isinstance(fact.event, j.Launched):
+            if isinstance(fact.event, e.Launched):
                 check_restored(self._world.store, before, fact.event.restored)
             after = j.apply(before, fact.event, at=fact.at)
             self._check_change(before, after)
             self._shadows[fact.job] = after
-        if isinstance(fact.event, j.CancelRequested):
+        if isinstance(fact.event, e.CancelRequested):
             self._cancelled.add(fact.job)
-        if isinstance(fact.event, j.Checkpointed):
+        if isinstance(fact.event, e.Checkpointed):
             check_committed(self._world.store, before, fact.event.checkpoint)
         waiting = sum(job.state is j.JobState.QUEUED for job in self._shadows.values())
         self._queued.append((self._world.loop.time(), waiting))
@@ -185,7 +186,7 @@ class Invariants:
 
     def _check_death(self, job: j.Job, fact: JobChanged) -> None:
         """Nobody is lost whose heartbeat was just answered, whatever was seen before that."""
-        if not isinstance(fact.event, j.Interrupted | j.Failed) or job.lease is None:
+        if not isinstance(fact.event, e.Interrupted | e.Failed) or job.lease is None:
             return
         silence = self._world.loop.time() - self._heard.get(job.lease.worker, -1e9)
         reason, policy = fact.event.end.reason, self._world.policy

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from relaymd.core.events import Assigned
 from relaymd.core.ids import JobId
-from relaymd.core.job import Assigned, JobState
+from relaymd.core.job import JobState
 from tests.engines.verify import problems
 from tests.system.bundles import fake_bundle
 from tests.system.chaos.facts import Facts, following

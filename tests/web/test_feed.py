@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 from aiohttp import ClientResponse
 
-from relaymd.core.job import CancelRequested
+from relaymd.core.events import CancelRequested
 from tests.cli.desk import submission
 from tests.web.conftest import Bridge
 

@@ -15,7 +15,8 @@ import pytest
 
 from relaymd.bus.facts import JobChanged
 from relaymd.connection import read_connection
-from relaymd.core.job import Assigned, JobState
+from relaymd.core.events import Assigned
+from relaymd.core.job import JobState
 from tests.engines.verify import problems
 from tests.system.chaos.facts import Facts, following
 from tests.system.chaos.far_workers import far_workers
