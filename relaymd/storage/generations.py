@@ -31,13 +31,14 @@ async def put_manifest(
     size, uploaded: bytes, as the upload told them.
     """
     data = msgspec.json.encode(manifest)
-    key = keys.manifest(manifest.job, manifest.generation, manifest.epoch)
+    found = digest(data)
+    key = keys.manifest(manifest.job, manifest.generation, manifest.epoch, found)
     await store.put(key, data)
     return Checkpoint(
         generation=manifest.generation,
         epoch=manifest.epoch,
         manifest=key,
-        digest=digest(data),
+        digest=found,
         at=manifest.at,
         files=len(manifest.files),
         size=size,

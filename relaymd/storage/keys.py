@@ -2,12 +2,12 @@
 
     jobs/{job}/input/bundle.tar.gz                          immutable
     jobs/{job}/checkpoints/chunks/{hh}/{hash}               content-addressed
-    jobs/{job}/checkpoints/manifests/{generation}-{epoch}.json
+    jobs/{job}/checkpoints/manifests/{generation}-{epoch}-{hash}.json
     jobs/{job}/checkpoints/latest                           a pointer, for people
     jobs/{job}/outputs/{epoch}/…                            the results, as they were named
     jobs/{job}/outputs/{epoch}.json                         their index, written last
     jobs/{job}/failures/{epoch}/…, {epoch}.json             likewise
-    jobs/{job}/logs/{epoch}/{stream}/{offset}
+    jobs/{job}/logs/{epoch}/{stream}/{offset}-{size}
 
 What is written under a lease carries its epoch, or the hash of its content: a zombie cannot
 change what its successor relies on.
@@ -28,8 +28,10 @@ def chunk(id: JobId, digest: str) -> str:
     return f"jobs/{id}/checkpoints/chunks/{digest[:2]}/{digest}"
 
 
-def manifest(id: JobId, generation: Generation, epoch: Epoch) -> str:
-    return f"jobs/{id}/checkpoints/manifests/{generation:08d}-{epoch:06d}.json"
+def manifest(id: JobId, generation: Generation, epoch: Epoch, digest: str) -> str:
+    """By its content too: an upload that was given up may still land after the next one."""
+    name = f"{generation:08d}-{epoch:06d}-{digest[:16]}"
+    return f"jobs/{id}/checkpoints/manifests/{name}.json"
 
 
 def latest(id: JobId) -> str:
@@ -48,8 +50,9 @@ def logs(id: JobId) -> str:
     return f"jobs/{id}/logs/"
 
 
-def log_piece(id: JobId, epoch: Epoch, stream: str, offset: int) -> str:
-    return f"jobs/{id}/logs/{epoch:06d}/{stream}/{offset:015d}"
+def log_piece(id: JobId, epoch: Epoch, stream: str, offset: int, size: int) -> str:
+    """With its size, so that a longer piece from the same offset stands beside a shorter one."""
+    return f"jobs/{id}/logs/{epoch:06d}/{stream}/{offset:015d}-{size:09d}"
 
 
 def log_stream(id: JobId, epoch: Epoch, stream: str) -> str:

@@ -21,8 +21,8 @@ class LogPiece(msgspec.Struct, frozen=True, kw_only=True):
 async def put_log_piece(
     store: Store, job: JobId, epoch: Epoch, stream: str, offset: int, data: bytes
 ) -> None:
-    """Store a piece; the same again, or a longer one from the same offset, replaces it."""
-    await store.put(keys.log_piece(job, epoch, stream, offset), data)
+    """Store a piece. The same again changes nothing; pieces may overlap."""
+    await store.put(keys.log_piece(job, epoch, stream, offset, len(data)), data)
 
 
 async def read_log(
@@ -56,7 +56,7 @@ async def logged_epochs(store: Store, job: JobId) -> Sequence[Epoch]:
 
 
 def _offset(key: str) -> int:
-    name = key.rpartition("/")[2]
-    if not name.isdecimal():
+    offset = key.rpartition("/")[2].partition("-")[0]
+    if not offset.isdecimal():
         raise DamagedObjectError(key, "its name is no offset")
-    return int(name)
+    return int(offset)

@@ -29,7 +29,7 @@ def manifest(*files: FileEntry, job: JobId = JOB, generation: int = 3) -> Manife
 
 
 async def committed(store: FolderStore, data: bytes, generation: int = 3) -> Checkpoint:
-    key = keys.manifest(JOB, Generation(generation), Epoch(2))
+    key = keys.manifest(JOB, Generation(generation), Epoch(2), digest(data))
     await store.put(key, data)
     return Checkpoint(
         generation=Generation(generation),
@@ -45,7 +45,17 @@ async def test_a_manifest_comes_back_as_it_was(store: FolderStore) -> None:
     checkpoint = await put_manifest(store, whole, size=7, uploaded=3)
     assert await load_manifest(store, JOB, checkpoint) == whole
     assert (checkpoint.files, checkpoint.size, checkpoint.uploaded) == (2, 7, 3)
-    assert checkpoint.manifest == "jobs/j-test/checkpoints/manifests/00000003-000002.json"
+    name = f"00000003-000002-{checkpoint.digest[:16]}"
+    assert checkpoint.manifest == f"jobs/j-test/checkpoints/manifests/{name}.json"
+
+
+async def test_an_upload_that_was_given_up_and_lands_late_harms_no_other(
+    store: FolderStore,
+) -> None:
+    given_up, reported = manifest(entry("a", 3)), manifest(entry("a", 3), entry("b"))
+    checkpoint = await put_manifest(store, reported)
+    await put_manifest(store, given_up)
+    assert await load_manifest(store, JOB, checkpoint) == reported
 
 
 async def test_an_upload_that_was_reported_twice_is_the_same_generation(store: FolderStore) -> None:
