@@ -37,7 +37,7 @@ demo: $(VENV)/.demo ## A real simulation through three workers, two of them hurt
 	$(BIN)/python -m examples.demo $(ARGS)
 
 test: $(VENV)/.dev ## The tests, without those that start whole stacks.
-	$(PYTEST) -m "not system" -n 2 -q $(ARGS)
+	$(PYTEST) -m "not system" -n 3 -q $(ARGS)
 
 test-system: $(VENV)/.engines ## The tests that start whole stacks, and hurt them.
 	PATH="$(CURDIR)/$(TOOLS):$$PATH" $(PYTEST) -m system -q $(ARGS)

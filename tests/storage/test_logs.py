@@ -79,5 +79,4 @@ def test_whatever_pieces_there_are_no_byte_is_moved_or_repeated(
         assert piece.offset == end + piece.missing
         assert piece.data == TEXT[piece.offset : piece.offset + len(piece.data)]
         end = piece.offset + len(piece.data)
-    latest = {start: min(start + size, 10) for start, size in cuts}
-    assert end == max(latest.values(), default=0)
+    assert end == max((min(start + size, 10) for start, size in cuts), default=0)
