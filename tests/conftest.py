@@ -8,12 +8,17 @@ Both are a `NatsServer` (tests/servers.py): `server.url`, `server.credentials`,
 `server.password(role)`, and `async with server.connect(Role.WORKER, "w1") as bus:`.
 """
 
+import signal
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
 from tests.servers import NatsServer
+
+# What a shell starts in the background ignores SIGINT, and so does all that it starts. The
+# programs under test are to hear Ctrl-C as a person's would.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

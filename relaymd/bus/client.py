@@ -199,8 +199,13 @@ class NatsWire:
             with suppress(nats.errors.Error):  # a reconnect repeats every subscription
                 # Twice: nats-py's ping overtakes what its flusher has not sent yet, and only
                 # the second is certain to come behind it.
-                await self._client.flush(timeout=5)
-                await self._client.flush(timeout=5)
+                await self._flush()
+                await self._flush()
+
+    async def _flush(self) -> None:
+        # Shielded, because it calls Python 3.11's `wait_for`, which swallows a cancellation
+        # that comes in the same turn of the loop as the answer.
+        await asyncio.shield(asyncio.ensure_future(self._client.flush(timeout=5)))
 
     @asynccontextmanager
     async def collect(self) -> AsyncGenerator[Collector]:

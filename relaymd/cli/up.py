@@ -22,9 +22,6 @@ from relaymd.cli.words import Fact, of_fact
 from relaymd.config import Config
 from relaymd.process import signals
 
-CANCEL_AGAIN = 0.5
-"""Seconds until a task that was cancelled and goes on is cancelled once more."""
-
 ROUTINE = frozenset({"assigned", "started", "checkpointed", "submitted", "requested"})
 """Events too common for a feed that somebody leaves open beside other work."""
 
@@ -62,16 +59,9 @@ async def _serve(stack: Stack, *, quiet: bool) -> None:
             async with asyncio.TaskGroup() as tasks:
                 shown = tasks.create_task(_show(stack, running, quiet=quiet))
                 await stop.wait()
-                await _end(shown)
+                shown.cancel()
             await stack.send_workers_home(running.bus, hurry)
     line("RelayMD is down")
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    """Cancel it until it heard: `wait_for` of Python 3.11, in nats-py, may swallow the first."""
-    while not task.done():
-        task.cancel()
-        await asyncio.wait([task], timeout=CANCEL_AGAIN)
 
 
 async def _show(stack: Stack, running: Running, *, quiet: bool) -> None:

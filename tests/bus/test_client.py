@@ -237,3 +237,18 @@ _OUTPUT = facts.Output(
     text="",
     size=0,
 )
+
+
+async def test_a_cancellation_during_a_settle_is_never_swallowed(nats_server: NatsServer) -> None:
+    async def settle_often() -> None:
+        for _ in range(1000):
+            await bus.wire.settle()
+
+    async with nats_server.connect(Role.WORKER) as bus:
+        for turn in range(300):  # of the loop: the answer comes within one of them
+            task = asyncio.create_task(settle_often())
+            for _ in range(turn % 60):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled(), f"it went on, cancelled after {turn % 60} turns of the loop"

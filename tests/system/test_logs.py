@@ -94,7 +94,9 @@ async def test_events_are_followed_as_they_happen(stack: Stack, tmp_path: Path) 
                 said += [line.decode()] if new.encode() in line else []
     finally:
         follower.send_signal(signal.SIGINT)
-        await follower.communicate()
+        async with asyncio.timeout(20):
+            await follower.communicate()
+    assert follower.returncode == 130
     assert "submitted" in said[0]
     assert len([line for line in said if "completed" in line]) == 1
 
