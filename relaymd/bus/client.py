@@ -205,7 +205,7 @@ class NatsWire:
     async def _flush(self) -> None:
         # Shielded, because it calls Python 3.11's `wait_for`, which swallows a cancellation
         # that comes in the same turn of the loop as the answer.
-        await asyncio.shield(asyncio.ensure_future(self._client.flush(timeout=5)))
+        await asyncio.shield(self._client.flush(timeout=5))
 
     @asynccontextmanager
     async def collect(self) -> AsyncGenerator[Collector]:
