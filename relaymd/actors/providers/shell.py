@@ -51,9 +51,15 @@ class Shell(Protocol):
 class LocalShell:
     """Commands on this machine, each in a process group of its own. Implements Shell."""
 
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str] | None = None,
+        *,
+        longest_output: int = LONGEST_OUTPUT,
+    ) -> None:
         """environment: what the commands see; None: what this process sees."""
         self._environment = None if environment is None else {**environment}
+        self._longest_output = longest_output
 
     async def run(self, argv: Sequence[str], *, stdin: bytes = b"", within: float) -> Finished:
         # Files, not pipes: what a command leaves running may hold a pipe open for ever.
@@ -66,7 +72,7 @@ class LocalShell:
                 raise UnansweredError(f"{argv[0]} did not end within {within:g} s") from None
             finally:
                 await _end(process)
-            return Finished(code=code, stdout=_text(argv, out), stderr=_text(argv, err))
+            return Finished(code=code, stdout=self._text(argv, out), stderr=self._text(argv, err))
 
     async def _start(
         self, argv: Sequence[str], given: IO[bytes], out: IO[bytes], err: IO[bytes]
@@ -83,6 +89,13 @@ class LocalShell:
         except (OSError, ValueError) as exc:  # ValueError: a word with a zero byte in it
             reason = exc.strerror if isinstance(exc, OSError) else str(exc)
             raise ProviderError(f"{argv[0]} cannot be started here: {reason}") from exc
+
+    def _text(self, argv: Sequence[str], file: IO[bytes]) -> str:
+        file.seek(0)
+        content = file.read(self._longest_output + 1)
+        if len(content) > self._longest_output:
+            raise ProviderError(f"{argv[0]} printed more than {self._longest_output} bytes")
+        return content.decode(errors="replace")
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -102,11 +115,3 @@ def _filled(content: bytes) -> IO[bytes]:
     file.write(content)
     file.seek(0)
     return file
-
-
-def _text(argv: Sequence[str], file: IO[bytes]) -> str:
-    file.seek(0)
-    content = file.read(LONGEST_OUTPUT + 1)
-    if len(content) > LONGEST_OUTPUT:
-        raise ProviderError(f"{argv[0]} printed more than {LONGEST_OUTPUT} bytes")
-    return content.decode(errors="replace")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from relaymd.actors.providers import shell
 from relaymd.actors.providers.provider import ProviderError
 from relaymd.actors.providers.shell import Finished, LocalShell, UnansweredError
 from relaymd.process import alive
@@ -90,9 +89,8 @@ async def test_what_a_command_leaves_running_does_not_hold_us_up() -> None:
     os.kill(int(said.stdout), 9)
 
 
-async def test_output_without_end_is_an_error_and_not_our_memory(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(shell, "LONGEST_OUTPUT", 1000)
-    with pytest.raises(ProviderError, match="printed more than"):
-        await LocalShell().run(script("head -c 2000 /dev/zero"), within=10)
+async def test_output_without_end_is_an_error_and_not_our_memory() -> None:
+    small = LocalShell(longest_output=1000)
+    assert (await small.run(script("head -c 1000 /dev/zero"), within=10)).code == 0
+    with pytest.raises(ProviderError, match="printed more than 1000 bytes"):
+        await small.run(script("head -c 2000 /dev/zero"), within=10)
