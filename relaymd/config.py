@@ -6,7 +6,6 @@ nested ones joined by `_`: `storage.bucket` is `RELAYMD_STORAGE_BUCKET`.
 """
 
 import os
-import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +13,10 @@ from typing import Any
 
 import msgspec
 
+from relaymd.core import cluster_rules
+from relaymd.core.clusters import ClusterConfig, IdleStrategy, SaladConfig
+from relaymd.core.inheritance import ResolvedCluster, resolve
+from relaymd.core.strict import InvalidDocumentError
 from relaymd.settings import (
     InvalidConfigError,
     Setting,
@@ -54,11 +57,6 @@ class StorageConfig(msgspec.Struct, frozen=True, kw_only=True):
     access_key_id: str | None = None
     secret_access_key: str | None = None
     """s3: better given in the environment than written in a file."""
-
-
-class IdleStrategy(StrEnum):
-    IMMEDIATE_EXIT = "immediate_exit"
-    POLL_THEN_EXIT = "poll_then_exit"
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,10 +112,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     worker_alone_seconds: float = 900.0
     """How long a worker goes on without the control plane before it stops the engine."""
 
+    overflow_after_seconds: float = 600.0
+    """Salad gets what no cluster has started, or will start, within this time."""
+
+    salad: SaladConfig = SaladConfig()
+    clusters: tuple[ClusterConfig, ...] = ()
+    """SLURM clusters, or partitions of one; an entry may extend another."""
+
 
 SECRETS = frozenset(
     {
         "nats_password",
+        "salad.api_key",
         "storage.access_key_id",
         "storage.read_token",
         "storage.secret_access_key",
@@ -127,6 +133,9 @@ SECRETS = frozenset(
 
 PATHS = frozenset({"state_dir", "storage.path", "worker_dir"})
 """Keys that name folders: `~` is the home; others are relative to where they are written."""
+
+LOCAL = "local"
+"""The cluster that this machine is; no other may be named so."""
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -165,6 +174,7 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     """Variables that are probably misspelt."""
 
     file: Path | None = None
+    clusters: tuple[ResolvedCluster, ...] = ()
 
 
 def load_config(
@@ -179,11 +189,15 @@ def load_config(
 def read_config(environ: Mapping[str, str], cwd: Path, home: Path) -> Loaded:
     """As `load_config`, with the origin of each value. Raises InvalidConfigError."""
     file = find(environ, cwd, home)
-    document = read_file(file, Config) if file else {}
+    document = read_file(file, Config, apart=frozenset({"clusters"})) if file else {}
     settings = [
         _resolved(setting, file, cwd, home) for setting in merge(Config, document, file, environ)
     ]
-    config = build(Config, settings)
+    clusters = _clusters(settings)
+    apart = [one for one in settings if one.key != "clusters"]
+    config = msgspec.structs.replace(
+        build(Config, apart), clusters=tuple(one.config for one in clusters)
+    )
     for setting in settings:
         if complaint := _complaint(setting, config):
             raise InvalidConfigError(f"{_place(setting)}: {complaint}")
@@ -192,7 +206,21 @@ def read_config(environ: Mapping[str, str], cwd: Path, home: Path) -> Loaded:
         settings=tuple(settings),
         warnings=tuple(misspelt(Config, environ, OTHER_VARIABLES)),
         file=file,
+        clusters=clusters,
     )
+
+
+def _clusters(settings: list[Setting]) -> tuple[ResolvedCluster, ...]:
+    values = {setting.key: setting for setting in settings}
+    taken = {LOCAL}
+    if values["salad.project"].value is not None:
+        taken.add(str(values["salad.name"].value))
+    written = values["clusters"]
+    try:
+        return resolve(written.value, taken=taken)
+    except InvalidDocumentError as exc:
+        where = written.origin.partition(":")[2]
+        raise InvalidConfigError(f"{where}: {exc}") from None
 
 
 def find(environ: Mapping[str, str], cwd: Path, home: Path) -> Path | None:
@@ -204,22 +232,6 @@ def find(environ: Mapping[str, str], cwd: Path, home: Path) -> Path | None:
         return file
     places = (cwd / "relaymd-config.yaml", home / ".config" / "relaymd" / "config.yaml")
     return next((place for place in places if place.exists()), None)
-
-
-def explain(loaded: Loaded) -> list[Setting]:
-    """What may be shown of each value: secrets are masked, absent ones are still None."""
-    return [
-        msgspec.structs.replace(setting, value=_shown(setting.key, setting.value))
-        for setting in loaded.settings
-    ]
-
-
-def _shown(key: str, value: Any) -> Any:
-    if isinstance(value, str) and key in SECRETS:
-        return "********"
-    if isinstance(value, str):
-        return re.sub(r"://[^/@\s]+@", "://********@", value)
-    return value
 
 
 def _resolved(setting: Setting, file: Path | None, cwd: Path, home: Path) -> Setting:
@@ -238,6 +250,8 @@ def _complaint(setting: Setting, config: Config) -> str | None:
             return f"{value!r} is none of {', '.join(LEVELS)}"
         case "lease_time_to_live_seconds" if value <= config.worker_heartbeat_interval_seconds:
             return "it must be longer than worker_heartbeat_interval_seconds"
+        case key if key.startswith("salad."):
+            return cluster_rules.salad_complaints(config.salad, taken={LOCAL}).get(key)
         case "storage.bucket" if config.storage.kind is StorageKind.S3 and not value:
             return "storage of the kind s3 needs a bucket"
         case "local_workers" if value < 0:

@@ -58,12 +58,17 @@ def keys(kind: type[msgspec.Struct], above: tuple[str, ...] = ()) -> Iterator[Ke
             yield Key(path=path, type=field.type, default=_default(field))
 
 
-def read_file(path: Path, kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """The file's values as plain data, checked against the struct. An empty file has none."""
+def read_file(
+    path: Path, kind: type[msgspec.Struct], apart: frozenset[str] = frozenset()
+) -> dict[str, Any]:
+    """The file's values as plain data, checked against the struct. An empty file has none.
+
+    apart: keys at the top whose values somebody else checks.
+    """
     try:
         raw: Any = msgspec.yaml.decode(path.read_bytes())
         document: dict[str, Any] = {} if raw is None else raw
-        read(document, kind)
+        read(_without(document, apart), kind)
     except OSError as exc:
         raise InvalidConfigError(f"{path} cannot be read: {exc.strerror}") from None
     except msgspec.DecodeError as exc:
@@ -72,6 +77,13 @@ def read_file(path: Path, kind: type[msgspec.Struct]) -> dict[str, Any]:
     except InvalidDocumentError as exc:
         raise InvalidConfigError(f"{path}: {exc}") from None
     return document
+
+
+def _without(document: Any, apart: frozenset[str]) -> Any:
+    if not isinstance(document, Mapping):
+        return document
+    values = cast(Mapping[str, Any], document)
+    return {key: value for key, value in values.items() if key not in apart}
 
 
 def merge(
@@ -132,12 +144,21 @@ def _from_text(key: Key, text: str) -> Any:
     if type(None) in get_args(key.type) and text.strip() in ("", "null"):
         return None
     try:
+        if any(struct_in(part) for part in get_args(key.type)):
+            return _tables(key, msgspec.json.decode(text))
         return msgspec.convert(_data(key.type, text), key.type, strict=False)
-    except (msgspec.ValidationError, msgspec.DecodeError) as exc:
+    except (msgspec.DecodeError, InvalidDocumentError) as exc:
         reason = str(exc).replace("`", "")
         raise InvalidConfigError(
             f"{key.variable}={text!r} cannot be used: {reason[:1].lower()}{reason[1:]}"
         ) from None
+
+
+def _tables(key: Key, value: Any) -> Any:
+    """A table is checked here; a list of them by whoever knows how they hang together."""
+    if table := struct_in(key.type):
+        read(value, table)
+    return value
 
 
 def _data(kind: Any, text: str) -> object:

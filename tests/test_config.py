@@ -10,12 +10,12 @@ from relaymd.config import (
     OTHER_VARIABLES,
     SECRETS,
     Config,
-    IdleStrategy,
     StorageKind,
-    explain,
     load_config,
     read_config,
 )
+from relaymd.core.clusters import IdleStrategy
+from relaymd.explanation import explain
 from relaymd.settings import InvalidConfigError, keys
 
 EXAMPLE = Path(__file__).parent.parent / "deploy" / "config.example.yaml"
@@ -163,6 +163,55 @@ def test_each_value_is_explained_by_its_origin(tmp_path: Path) -> None:
     assert found["log_level"].origin == "environment:RELAYMD_LOG_LEVEL"
     assert found["worker_slots"].origin == "default"
     assert {*found} == {key.name for key in keys(Config)}
+
+
+CLUSTERS = """
+clusters:
+  - {name: campus, is_template: true, account: lab, gpu: {type: a100, count: 2}}
+  - {name: a100, extends: campus, partition: a100, wall_time: "4:00:00"}
+"""
+
+
+def test_clusters_are_read_from_the_file_and_explained_key_by_key(tmp_path: Path) -> None:
+    file = tmp_path / "relaymd-config.yaml"
+    file.write_text(CLUSTERS)
+    loaded = read_config({}, tmp_path, tmp_path)
+    (cluster,) = loaded.config.clusters
+    assert (cluster.name, cluster.account, cluster.wall_seconds) == ("a100", "lab", 14400.0)
+    found = {setting.key: (setting.value, setting.origin) for setting in explain(loaded)}
+    assert found["clusters.a100.partition"] == ("a100", f"file:{file}")
+    assert found["clusters.a100.gpu.count"] == (2, f"file:{file} (in campus)")
+    assert "clusters" not in found
+
+
+def test_clusters_of_the_environment_replace_those_of_the_file(tmp_path: Path) -> None:
+    config = load(tmp_path, CLUSTERS, RELAYMD_CLUSTERS='[{"name": "other"}]')
+    assert [cluster.name for cluster in config.clusters] == ["other"]
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "says"),
+    [
+        ("clusters: [{name: x, acount: lab}]", {}, "did you mean 'account'?"),
+        ("clusters: [{name: local}]", {}, "local: name: it is the name of another provider"),
+        ("salad: {project: p}", {}, "organization, project and container_group belong together"),
+        ("salad: {slots: 0}", {}, "salad.slots: it must be at least 1"),
+        (
+            "salad: {organization: o, project: p, container_group: g}\nclusters: [{name: salad}]",
+            {},
+            "salad: name: it is the name of another provider",
+        ),
+        ("", {"RELAYMD_CLUSTERS": "x"}, "RELAYMD_CLUSTERS='x' cannot be used"),
+        ("", {"RELAYMD_CLUSTERS": '[{"nam": "x"}]'}, "RELAYMD_CLUSTERS: clusters: entry 1"),
+        ("", {"RELAYMD_SALAD_GPU": '{"cuont": 1}'}, "unknown key 'cuont'"),
+    ],
+)
+def test_wrong_clusters_are_one_sentence(
+    tmp_path: Path, text: str, environ: dict[str, str], says: str
+) -> None:
+    message = refusal(tmp_path, text, **environ)
+    assert says in message
+    assert "\n" not in message
 
 
 def test_no_secret_is_explained(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from relaymd.config import Config
 from relaymd.core import specification as spec
+from relaymd.core.clusters import ClusterConfig, GpuConfig, SshConfig, WorkerImage
 from relaymd.core.events import JobEvent
 from relaymd.core.worker import WorkerEvent
 from relaymd.settings import keys
@@ -35,6 +36,27 @@ def test_every_alias_is_named() -> None:
     text = (DOCS / "submitting.md").read_text()
 
     assert all(f"`{alias}`" in text for alias in spec.ALIASES)
+
+
+@pytest.mark.parametrize(
+    ("heading", "kind"),
+    [
+        ("## Every key", ClusterConfig),
+        ("### `ssh`", SshConfig),
+        ("### `gpu`", GpuConfig),
+        ("### `worker_images`", WorkerImage),
+    ],
+)
+def test_every_key_of_a_cluster_is_explained_with_its_default(
+    heading: str, kind: type[msgspec.Struct]
+) -> None:
+    def written(default: object) -> str:
+        absent = default in (None, "", ()) or default is False or default is msgspec.NODEFAULT
+        return "" if absent else f"`{default}`".lower()
+
+    assert rows("clusters.md", heading) == {
+        field.name: written(field.default) for field in msgspec.structs.fields(kind)
+    }
 
 
 def test_every_key_of_the_configuration_is_explained_with_its_default() -> None:

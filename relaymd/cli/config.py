@@ -6,7 +6,7 @@ import msgspec
 from relaymd.cli.lazy import ListingGroup
 from relaymd.cli.session import settings
 from relaymd.cli.shown import document, table
-from relaymd.config import explain
+from relaymd.explanation import explain
 
 
 @click.group(cls=ListingGroup)

@@ -22,8 +22,9 @@ import structlog
 from relaymd import connection, logs, process
 from relaymd.bus.bus import UnreachableError
 from relaymd.bus.client import connect
-from relaymd.config import Config, IdleStrategy, StorageConfig, load_config
+from relaymd.config import Config, StorageConfig, load_config
 from relaymd.connection import NoStackError, Role
+from relaymd.core.clusters import IdleStrategy
 from relaymd.core.ids import UnixTime
 from relaymd.core.resources import ProviderKind
 from relaymd.settings import InvalidConfigError

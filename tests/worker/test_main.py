@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from relaymd.config import Config, IdleStrategy
+from relaymd.config import Config
 from relaymd.connection import Role
+from relaymd.core.clusters import IdleStrategy
 from relaymd.core.ids import InstanceId, WorkerId
 from relaymd.core.resources import ProviderKind
 from relaymd.worker.main import pace
