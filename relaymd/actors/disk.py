@@ -5,9 +5,9 @@ from typing import Protocol
 
 import msgspec
 
+from relaymd.core.allocation import Allocation
 from relaymd.core.ids import AllocationId, Epoch, JobId, UnixTime, WorkerId
 from relaymd.core.job import Job, JobState
-from relaymd.core.provisioning import Allocation
 from relaymd.core.worker import Worker
 
 

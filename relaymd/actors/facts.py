@@ -7,10 +7,10 @@ import msgspec
 from relaymd.actors.disk import EventRow
 from relaymd.bus import contract
 from relaymd.bus.facts import JobChanged, ProviderChanged, WorkerChanged
+from relaymd.core.allocation import Allocation
 from relaymd.core.events import JobEvent
 from relaymd.core.ids import UnixTime, WorkerId
 from relaymd.core.job import Job
-from relaymd.core.provisioning import Allocation
 from relaymd.core.worker import WorkerEvent
 
 _encode = msgspec.json.Encoder().encode

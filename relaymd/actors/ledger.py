@@ -10,11 +10,11 @@ from relaymd.actors.bell import Bell
 from relaymd.actors.commits import Commits, LedgerUnavailableError
 from relaymd.actors.disk import Batch, Disk, EventRow, Place
 from relaymd.actors.state import State
+from relaymd.core.allocation import Allocation
 from relaymd.core.backlog import Backlog
 from relaymd.core.events import JobEvent, Submitted
 from relaymd.core.ids import AllocationId, JobId, UnixTime, WorkerId
 from relaymd.core.job import Job, JobState, apply
-from relaymd.core.provisioning import Allocation
 from relaymd.core.worker import Worker, WorkerEvent
 
 T = TypeVar("T")
@@ -126,6 +126,10 @@ class Ledger:
 
     def worker_of(self, allocation: AllocationId) -> Worker | None:
         return self._state.worker_of(allocation)
+
+    def allocation_of(self, worker: WorkerId) -> AllocationId | None:
+        """The one it was told, or the one that its provider knows under the same name."""
+        return self._state.allocation_of(worker)
 
     def has_joined(self, allocation: AllocationId) -> bool:
         """Whether a worker of this live allocation ever registered, as far as we remember."""

@@ -12,16 +12,17 @@ from relaymd.actors.bell import Bell
 from relaymd.actors.commits import LedgerUnavailableError
 from relaymd.actors.ledger import Ledger
 from relaymd.actors.presence import Presence
-from relaymd.actors.providers.provider import Provider, ProviderError, Sighting
+from relaymd.actors.providers.provider import Provider, ProviderError
 from relaymd.actors.sightings import Sightings
 from relaymd.bus import contract
 from relaymd.bus.bus import Bus
 from relaymd.bus.messages import Done
 from relaymd.bus.operating import WindDown
 from relaymd.bus.subjects import Binding
+from relaymd.core.allocation import Allocation, AllocationState, Sighting, Whereabouts
 from relaymd.core.ids import AllocationId, Monotonic, token
-from relaymd.core.provisioning import Allocation, AllocationState, Offer, Submit, Withdraw, plan
-from relaymd.core.reaping import Evidence
+from relaymd.core.provisioning import Offer, Submit, Withdraw, plan
+from relaymd.core.reaping import Evidence, evidence
 from relaymd.core.resources import Seat
 from relaymd.core.restarts import RestartPolicy
 from relaymd.core.worker import seats
@@ -61,7 +62,7 @@ class Provisioner(Actor):
         self._ledger = ledger
         self._presence = presence
         self._sightings = sightings
-        self._providers = {provider.offer().cluster: provider for provider in providers}
+        self._providers = {provider.cluster: provider for provider in providers}
         self._entropy = entropy
         self._failures: dict[str, list[Monotonic]] = {}
         self._withdrawn: set[AllocationId] = set()
@@ -113,7 +114,7 @@ class Provisioner(Actor):
             {need: len(line) for need, line in lines.items()},
             self._idle(),
             [*self._ledger.allocations.values()],
-            [self._offer(cluster, provider) for cluster, provider in self._providers.items()],
+            [offer for cluster in self._providers for offer in self._offers(cluster)],
         )
 
     def _idle(self) -> list[Seat]:
@@ -128,17 +129,18 @@ class Provisioner(Actor):
             for worker in self._ledger.workers.values()
             if not worker.leaving
             and not self._presence.is_disconnected(worker.id)
-            and self._sightings.of(worker.allocation) is not Evidence.GONE
+            and self._sightings.of(self._ledger.allocation_of(worker.id)) is not Evidence.GONE
             for seat in seats(worker)
             if (seat.worker, seat.slot) not in taken
         ]
 
-    def _offer(self, cluster: str, provider: Provider) -> Offer:
+    def _offers(self, cluster: str) -> list[Offer]:
         now = self._now()
         crashes = HEALTH.recent(self._failures.get(cluster, []), now=now)
         rest = min(HEALTH.delay(crashes, now=now), GONE_AT_MOST) if crashes else 0.0
-        healthy = not crashes or now - crashes[-1] >= rest
-        return msgspec.structs.replace(provider.offer(), healthy=healthy)
+        closed = f"{len(crashes)} failures of late" if crashes and now - crashes[-1] < rest else ""
+        offers = self._providers[cluster].offers()
+        return [msgspec.structs.replace(offer, closed=closed) for offer in offers]
 
     async def _observe(self, cluster: str, provider: Provider) -> None:
         ours = [one for one in self._ledger.allocations.values() if one.cluster == cluster]
@@ -149,14 +151,14 @@ class Provisioner(Actor):
         except ProviderError as exc:
             log.warning("provider.unknown", cluster=cluster, reason=str(exc))
             return
-        self._sightings.note({id: sighting.evidence for id, sighting in seen.items()})
+        self._sightings.note({id: evidence(sighting) for id, sighting in seen.items()})
         for allocation in ours:
-            sighting = seen.get(allocation.id, Sighting(evidence=Evidence.UNKNOWN))
-            if sighting.evidence is Evidence.GONE:
+            sighting = seen.get(allocation.id, Sighting(where=Whereabouts.UNKNOWN))
+            if sighting.where is Whereabouts.GONE:
                 self._end(allocation, sighting.reason)
 
     def _note_active(self) -> None:
-        registered = {worker.allocation for worker in self._ledger.workers.values()}
+        registered = {self._ledger.allocation_of(id) for id in self._ledger.workers}
         for allocation in [*self._ledger.allocations.values()]:
             if allocation.id in registered and allocation.state is not AllocationState.ACTIVE:
                 self._put(allocation, AllocationState.ACTIVE)
@@ -188,7 +190,7 @@ class Provisioner(Actor):
                 self._end(allocation, "the stack goes down")
                 return
             try:
-                external = await self._providers[cluster].submit(id)
+                external = await self._providers[cluster].submit(allocation)
             except ProviderError as exc:
                 log.warning("provider.refused", cluster=cluster, reason=str(exc))
                 self._failures.setdefault(cluster, []).append(self._now())

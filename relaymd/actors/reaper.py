@@ -73,7 +73,9 @@ class Reaper(Actor):
         self._note_assigned(leased)
         commands = reap(
             [
-                self._presence.vital(worker.id, self._sightings.of(worker.allocation))
+                self._presence.vital(
+                    worker.id, self._sightings.of(self._ledger.allocation_of(worker.id))
+                )
                 for worker in self._ledger.workers.values()
             ],
             leased,

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from relaymd.actors.disk import Snapshot
+from relaymd.core.allocation import Allocation, AllocationState
 from relaymd.core.backlog import Backlog
 from relaymd.core.ids import AllocationId, JobId, WorkerId
 from relaymd.core.job import Job, JobState
-from relaymd.core.provisioning import Allocation, AllocationState
 from relaymd.core.worker import Worker
 
 _NONE: Mapping[JobId, Job] = {}
@@ -26,6 +26,10 @@ class State:
         self.published = snapshot.published
         self._held: dict[WorkerId, dict[JobId, Job]] = {}
         self._by_allocation: dict[AllocationId, WorkerId] = {}
+        self._homes: dict[WorkerId, AllocationId] = {}
+        self._places: dict[tuple[str, str], WorkerId] = {}
+        """Workers by the provider's name for where they run, who were told no allocation."""
+
         self._joined: set[AllocationId] = set()
         for job in snapshot.jobs:
             self.put(job, known=None)
@@ -63,18 +67,41 @@ class State:
         self.drop_worker(worker.id)
         self.workers[worker.id] = worker
         if worker.allocation is not None:
-            self._by_allocation[worker.allocation] = worker.id
-            if worker.allocation in self.allocations:
-                self._joined.add(worker.allocation)
+            self._settle(worker.id, worker.allocation)
+        elif worker.external:
+            self._places[worker.cluster, worker.external] = worker.id
+            for allocation in self.allocations.values():
+                self._match(allocation)
 
     def drop_worker(self, id: WorkerId) -> None:
         worker = self.workers.pop(id, None)
-        if worker and worker.allocation and self._by_allocation.get(worker.allocation) == id:
-            del self._by_allocation[worker.allocation]
+        if worker is None:
+            return
+        if self._places.get(place := (worker.cluster, worker.external)) == id:
+            del self._places[place]
+        allocation = self._homes.pop(id, None)
+        if allocation is not None and self._by_allocation.get(allocation) == id:
+            del self._by_allocation[allocation]
 
     def worker_of(self, allocation: AllocationId) -> Worker | None:
         id = self._by_allocation.get(allocation)
         return self.workers[id] if id is not None else None
+
+    def allocation_of(self, worker: WorkerId) -> AllocationId | None:
+        """The one it was told, or the one that its provider knows under the same name."""
+        return self._homes.get(worker)
+
+    def _match(self, allocation: Allocation) -> None:
+        """Find the worker that only knows where it runs."""
+        worker = self._places.get((allocation.cluster, allocation.external))
+        if worker is not None and self._homes.get(worker) != allocation.id:
+            self._settle(worker, allocation.id)
+
+    def _settle(self, worker: WorkerId, allocation: AllocationId) -> None:
+        self._homes[worker] = allocation
+        self._by_allocation[allocation] = worker
+        if allocation in self.allocations:
+            self._joined.add(allocation)
 
     def has_joined(self, allocation: AllocationId) -> bool:
         return allocation in self._joined
@@ -85,6 +112,7 @@ class State:
             self._joined.discard(allocation.id)
         else:
             self.allocations[allocation.id] = allocation
+            self._match(allocation)
 
     def _release(self, job: Job) -> None:
         if job.lease is None:

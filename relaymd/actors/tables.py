@@ -6,9 +6,9 @@ from typing import Any, Protocol
 import msgspec
 
 from relaymd.actors.disk import Batch, EventRow, Place, Snapshot
+from relaymd.core.allocation import Allocation, AllocationState
 from relaymd.core.ids import Epoch, JobId, UnixTime, WorkerId
 from relaymd.core.job import FINAL, Job, JobState
-from relaymd.core.provisioning import Allocation, AllocationState
 from relaymd.core.worker import Worker
 
 Row = Sequence[Any]

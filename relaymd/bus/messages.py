@@ -68,6 +68,8 @@ class Register(msgspec.Struct, frozen=True, kw_only=True):
     slots: int = 1
     deadline: UnixTime | None = None
     version: str = ""
+    external: str = ""
+    """The provider's own name for where it runs, where nobody could tell it its allocation."""
 
 
 class Registered(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,10 +6,10 @@ The same rules as in `messages`: grow at the end, with defaults.
 import msgspec
 
 from relaymd.bus.facts import JobChanged
+from relaymd.core.allocation import Allocation
 from relaymd.core.checkpoint import Progress
 from relaymd.core.ids import JobId, UnixTime, WorkerId
 from relaymd.core.job import Bundle, Job, JobState
-from relaymd.core.provisioning import Allocation
 from relaymd.core.resources import Requirements
 from relaymd.core.segments import Segment
 from relaymd.core.worker import Worker

@@ -5,43 +5,21 @@ allocations that are on their way. One queued job never causes two allocations.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from enum import StrEnum
 from typing import TypeAlias
 
 import msgspec
 
-from relaymd.core.ids import AllocationId, UnixTime
+from relaymd.core.allocation import Allocation, AllocationState
+from relaymd.core.clusters import Strategy
+from relaymd.core.ids import AllocationId
 from relaymd.core.resources import ProviderKind, Requirements, Seat, misfit, surplus
 
 
-class AllocationState(StrEnum):
-    REQUESTED = "requested"
-    """Written down; whether the provider knows it is not certain."""
-
-    SUBMITTED = "submitted"
-    """The provider accepted it; no worker of it has registered yet."""
-
-    ACTIVE = "active"
-    """Its worker has registered."""
-
-    ENDED = "ended"
-
-
-class Allocation(msgspec.Struct, frozen=True, kw_only=True):
-    """A piece of somebody's computer, asked for by us."""
-
-    id: AllocationId
-    cluster: str
-    state: AllocationState = AllocationState.REQUESTED
-    external: str = ""
-    """The provider's own name for it: a SLURM job id, a process id."""
-
-    requested_at: UnixTime
-    ended_reason: str = ""
-
-
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
-    """What one provider can add: one kind of allocation, up to a limit."""
+    """What one provider can add: one kind of allocation, up to a limit.
+
+    A provider with several images makes several offers; limits are those of the cluster.
+    """
 
     cluster: str
     provider: ProviderKind
@@ -52,9 +30,23 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """Seats in one allocation."""
 
     limit: int
-    """Allocations that may exist at a time."""
+    """Allocations that may exist in the cluster at a time."""
 
-    healthy: bool = True
+    max_pending: int | None = None
+    """Allocations that may wait in the cluster's queue at a time; None: as many as are needed."""
+
+    strategy: Strategy = Strategy.CONTINUOUS
+    jit_threshold: float = 0.0
+    """Seconds the oldest job must have waited, for the strategy jit_threshold."""
+
+    wall_seconds: float | None = None
+    """How long an allocation lives; None: nothing ends it, or nobody knows."""
+
+    wall_spread: float = 0.0
+    """Share by which allocations are asked for shorter, so that not all end at once."""
+
+    closed: str = ""
+    """Why nothing may be asked of it now; empty: it may."""
 
 
 class Submit(msgspec.Struct, frozen=True):
@@ -93,7 +85,7 @@ def plan(
         left = _take_idle(need, demand[need], spare_seats)
         left = _take_coming(left, fitting, spare_coming)
         for offer in fitting:
-            if left <= 0 or not offer.healthy:
+            if left <= 0 or offer.closed:
                 continue
             new = min(-(-left // offer.slots), room[offer.cluster])
             room[offer.cluster] -= new
@@ -115,7 +107,7 @@ def _coming(offer: Offer, allocations: Collection[Allocation]) -> int:
 
 
 def _is_coming(allocation: Allocation) -> bool:
-    return allocation.state in (AllocationState.REQUESTED, AllocationState.SUBMITTED)
+    return allocation.is_coming
 
 
 def _live(offer: Offer, allocations: Collection[Allocation]) -> int:

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from relaymd.core.allocation import Sighting, Whereabouts
 from relaymd.core.ids import Epoch, JobId, Monotonic, WorkerId
 from relaymd.core.job import Job, JobState
 
@@ -21,6 +22,20 @@ class Evidence(StrEnum):
     ALIVE = "alive"
     UNKNOWN = "unknown"
     GONE = "gone"
+
+
+def evidence(sighting: Sighting) -> Evidence:
+    """What a sighting proves about the worker.
+
+    Pending proves nothing: a cluster that puts a job back into its queue says so late.
+    """
+    match sighting.where:
+        case Whereabouts.RUNNING:
+            return Evidence.ALIVE
+        case Whereabouts.GONE:
+            return Evidence.GONE
+        case Whereabouts.PENDING | Whereabouts.UNKNOWN:
+            return Evidence.UNKNOWN
 
 
 class Verdict(StrEnum):

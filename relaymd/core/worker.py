@@ -33,6 +33,9 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     former: tuple[InstanceId, ...] = ()
     """Instances that this one replaced, newest last: none of them may come back."""
 
+    external: str = ""
+    """The provider's own name for where it runs, where nobody could tell it its allocation."""
+
 
 def seats(worker: Worker) -> Iterator[Seat]:
     """The worker's slots, its GPUs dealt evenly among them."""

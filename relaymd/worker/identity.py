@@ -32,6 +32,7 @@ def identify(environ: Mapping[str, str], *, slots: int) -> Identity:
         pid=os.getpid(),
         slots=slots,
         version=version(),
+        external=environ.get("RELAYMD_WORKER_EXTERNAL", ""),
     )
 
 

@@ -120,6 +120,7 @@ class Session:
             slots=me.slots,
             deadline=me.deadline,
             version=me.version,
+            external=me.external,
         )
         while True:
             try:

@@ -32,6 +32,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     gpus: tuple[Gpu, ...] = ()
     slots: int = 1
     version: str = ""
+    external: str = ""
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):

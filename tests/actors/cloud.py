@@ -1,12 +1,12 @@
 """A provider whose computers are words: it does what it is told and can be told to fail."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
-from relaymd.actors.providers.provider import ProviderError, Sighting
+from relaymd.actors.providers.provider import Capabilities, ProviderError
+from relaymd.core.allocation import Allocation, Sighting, Whereabouts
 from relaymd.core.ids import AllocationId, WorkerId
-from relaymd.core.provisioning import Allocation, Offer
-from relaymd.core.reaping import Evidence
+from relaymd.core.provisioning import Offer
 from relaymd.core.resources import ProviderKind, Seat
 
 
@@ -27,20 +27,26 @@ class Cloud:
         self.accepts_but_fails = False
         """Like an sbatch that timed out and was accepted."""
 
+        self.call_within = 60.0
         self.gate = asyncio.Event()
         self.gate.set()
 
-    def offer(self) -> Offer:
+    def capabilities(self) -> Capabilities:
+        return Capabilities(call_within=self.call_within, look_every=0.0)
+
+    def offers(self) -> Sequence[Offer]:
         seat = Seat(worker=WorkerId("w"), cluster=self.cluster, provider=ProviderKind.SLURM)
-        return Offer(
+        offer = Offer(
             cluster=self.cluster,
             provider=ProviderKind.SLURM,
             template=seat,
             slots=self.slots,
             limit=self.limit,
         )
+        return (offer,)
 
-    async def submit(self, id: AllocationId) -> str:
+    async def submit(self, allocation: Allocation) -> str:
+        id = allocation.id
         self.asked.append(id)
         await self.gate.wait()
         if self.refuses:
@@ -64,5 +70,5 @@ class Cloud:
 
     def _sight(self, id: AllocationId) -> Sighting:
         if id in self.alive:
-            return Sighting(evidence=Evidence.ALIVE)
-        return Sighting(evidence=Evidence.GONE, reason="TIMEOUT")
+            return Sighting(where=Whereabouts.RUNNING)
+        return Sighting(where=Whereabouts.GONE, reason="TIMEOUT")

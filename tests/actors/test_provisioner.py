@@ -8,8 +8,8 @@ from pathlib import Path
 from relaymd.bus import contract, operating
 from relaymd.bus import messages as m
 from relaymd.bus.bus import Bus
+from relaymd.core.allocation import AllocationState
 from relaymd.core.job import JobState
-from relaymd.core.provisioning import AllocationState
 from tests.actors.cloud import Cloud
 from tests.actors.office import Office, Parts, opened, turns, until
 
@@ -242,6 +242,25 @@ async def test_an_allocation_written_down_but_never_asked_for_ends(tmp_path: Pat
         await look(office)
         assert cloud.asked[0] not in cloud.alive
         assert (await kinds(office))[:2] == ["requested", "ended"]
+
+
+async def test_a_worker_that_only_knows_its_place_belongs_to_the_allocation_there(
+    tmp_path: Path,
+) -> None:
+    cloud = Cloud()
+    async with over(tmp_path, cloud) as office:
+        await office.operator.submit()
+        await look(office)
+        await office.worker().register(cluster="north", external="slurm-1")
+        await office.worker("w2").register(cluster="south", external="slurm-1")
+        await look(office)
+        assert await states(office) == ["active"]
+
+        cloud.alive.clear()
+        await look(office)
+        office.tick("reaper")
+        await turns()
+        assert [view.worker.id for view in await office.operator.workers()] == ["w2"]
 
 
 async def test_a_stack_that_winds_down_asks_for_nothing_more(tmp_path: Path) -> None:

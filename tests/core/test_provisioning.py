@@ -6,10 +6,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relaymd.core.allocation import Allocation, AllocationState
 from relaymd.core.ids import AllocationId, UnixTime, WorkerId
 from relaymd.core.provisioning import (
-    Allocation,
-    AllocationState,
     Offer,
     ProvisionCommand,
     Submit,
@@ -30,12 +29,12 @@ def offer(
     *,
     limit: int = 10,
     slots: int = 1,
-    healthy: bool = True,
+    closed: str = "",
     gpus: tuple[Gpu, ...] = (),
 ) -> Offer:
     template = Seat(worker=WorkerId("w"), provider=kind, cluster=cluster, gpus=gpus)
     return Offer(
-        cluster=cluster, provider=kind, template=template, slots=slots, limit=limit, healthy=healthy
+        cluster=cluster, provider=kind, template=template, slots=slots, limit=limit, closed=closed
     )
 
 
@@ -118,12 +117,12 @@ def test_the_spare_slots_of_a_new_allocation_serve_the_next_class() -> None:
 
 
 def test_a_provider_in_trouble_gets_no_submits_and_the_next_one_does() -> None:
-    offers = [offer("a", healthy=False), offer("b")]
+    offers = [offer("a", closed="ill"), offer("b")]
     assert submits(plan({ANY: 2}, [], [], offers)) == {"b": 2}
 
 
 def test_what_a_provider_in_trouble_has_accepted_still_counts() -> None:
-    offers = [offer("a", healthy=False), offer("b")]
+    offers = [offer("a", closed="ill"), offer("b")]
     assert plan({ANY: 1}, [], [allocation("x", "a")], offers) == []
 
 
@@ -153,7 +152,7 @@ offers = st.tuples(
             st.sampled_from(ProviderKind),
             limit=st.integers(0, 4),
             slots=st.integers(1, 3),
-            healthy=st.booleans(),
+            closed=st.sampled_from(["", "ill"]),
             gpus=st.sampled_from([(), (GPU,)]),
         )
         for name in "abc"
@@ -184,7 +183,7 @@ def test_whatever_waits_limits_hold_and_no_allocation_is_without_demand(
         live = sum(
             one.cluster == each.cluster and one.state is not AllocationState.ENDED for one in held
         )
-        assert new == 0 or (each.healthy and live + new <= each.limit)
+        assert new == 0 or (not each.closed and live + new <= each.limit)
     coming = {one.id for one in held if one.state in ON_ITS_WAY}
     assert {*withdrawn(commands)} <= coming
 

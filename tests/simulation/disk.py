@@ -9,9 +9,9 @@ from random import Random
 import msgspec
 
 from relaymd.actors.disk import Batch, DiskError, EventRow, Place, Snapshot
+from relaymd.core.allocation import Allocation, AllocationState
 from relaymd.core.ids import AllocationId, JobId, WorkerId
 from relaymd.core.job import Job, JobState
-from relaymd.core.provisioning import Allocation, AllocationState
 from relaymd.core.worker import Worker
 from tests.simulation.process import WORLD
 

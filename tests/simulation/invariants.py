@@ -14,8 +14,8 @@ from relaymd.bus.broker import Kind, Parcel
 from relaymd.bus.facts import JobChanged, ProviderChanged
 from relaymd.core import events as e
 from relaymd.core import job as j
+from relaymd.core.allocation import AllocationState
 from relaymd.core.ids import AllocationId, Epoch, JobId, UnixTime
-from relaymd.core.provisioning import AllocationState
 from tests.simulation.generations import ViolationError, check_committed, check_restored
 
 if TYPE_CHECKING:

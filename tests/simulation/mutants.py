@@ -1,7 +1,7 @@
 """Planted bugs: each is a part that does wrong what the project is proud of doing right."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,14 @@ from relaymd.actors.endings import interrupt
 from relaymd.actors.ledger import Ledger
 from relaymd.actors.orchestrator import World as Parts
 from relaymd.actors.outbox import Outbox
-from relaymd.actors.providers.provider import Provider, Sighting
+from relaymd.actors.providers.provider import Capabilities, Provider
 from relaymd.bus import contract
 from relaymd.bus.bus import Bus, Inbox
 from relaymd.bus.subjects import Binding, Event, Msg, Rep, Req, Request
+from relaymd.core.allocation import Allocation, Sighting, Whereabouts
 from relaymd.core.ids import AllocationId
-from relaymd.core.provisioning import Allocation, Offer
-from relaymd.core.reaping import Evidence, Forget, ReapCommand, Revoke, reap
+from relaymd.core.provisioning import Offer
+from relaymd.core.reaping import Forget, ReapCommand, Revoke, reap
 from relaymd.core.worker import WorkerLost
 from relaymd.storage.store import ObjectInfo, Store
 from tests.simulation.process import WORLD
@@ -195,20 +196,27 @@ class _Rash:
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
 
-    def offer(self) -> Offer:
-        return self._provider.offer()
+    @property
+    def cluster(self) -> str:
+        return self._provider.cluster
 
-    async def submit(self, id: AllocationId) -> str:
-        return await self._provider.submit(id)
+    def capabilities(self) -> Capabilities:
+        return self._provider.capabilities()
+
+    def offers(self) -> Sequence[Offer]:
+        return self._provider.offers()
+
+    async def submit(self, allocation: Allocation) -> str:
+        return await self._provider.submit(allocation)
 
     async def cancel(self, allocation: Allocation) -> None:
         await self._provider.cancel(allocation)
 
     async def observe(self, allocations: Collection[Allocation]) -> Mapping[AllocationId, Sighting]:
         seen = await self._provider.observe(allocations)
-        gone = Sighting(evidence=Evidence.GONE, reason="squeue does not list it")
+        gone = Sighting(where=Whereabouts.GONE, reason="squeue does not list it")
         return {
-            id: gone if sighting.evidence is Evidence.UNKNOWN else sighting
+            id: gone if sighting.where is Whereabouts.UNKNOWN else sighting
             for id, sighting in seen.items()
         }
 

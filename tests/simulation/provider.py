@@ -1,23 +1,23 @@
 """A provider of workers that is slow, errs, forgets, and now and then knows nothing."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from random import Random
 from typing import TYPE_CHECKING
 
-from relaymd.actors.providers.provider import ProviderError, Sighting
+from relaymd.actors.providers.provider import Capabilities, ProviderError
+from relaymd.core.allocation import Allocation, Sighting, Whereabouts
 from relaymd.core.ids import AllocationId, WorkerId
-from relaymd.core.provisioning import Allocation, Offer
-from relaymd.core.reaping import Evidence
+from relaymd.core.provisioning import Offer
 from relaymd.core.resources import ProviderKind, Seat
 from tests.simulation.process import WORLD
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-GONE = Sighting(evidence=Evidence.GONE, reason="its process ended")
-ALIVE = Sighting(evidence=Evidence.ALIVE)
-UNKNOWN = Sighting(evidence=Evidence.UNKNOWN)
+GONE = Sighting(where=Whereabouts.GONE, reason="its process ended")
+ALIVE = Sighting(where=Whereabouts.RUNNING)
+UNKNOWN = Sighting(where=Whereabouts.UNKNOWN)
 
 
 class ModelProvider:
@@ -36,19 +36,28 @@ class ModelProvider:
         self._world = world
         self._rng = rng
 
-    def offer(self) -> Offer:
+    @property
+    def cluster(self) -> str:
+        return "local"
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities(look_every=0.5)
+
+    def offers(self) -> Sequence[Offer]:
         seat = Seat(worker=WorkerId("w"), platforms=("CPU", "Reference"))
         shape = self._world.shape
-        return Offer(
+        offer = Offer(
             cluster="local",
             provider=ProviderKind.LOCAL,
             template=seat,
             slots=shape.slots,
             limit=shape.workers,
         )
+        return (offer,)
 
-    async def submit(self, id: AllocationId) -> str:
+    async def submit(self, allocation: Allocation) -> str:
         """An error may come before it was accepted, or after."""
+        id = allocation.id
         rng = self._rng
         errs, accepts = rng.random() < self.errs, rng.random() < 0.5
         if (not errs or accepts) and rng.random() >= self.loses:

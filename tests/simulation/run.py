@@ -17,8 +17,8 @@ from relaymd.bus import contract
 from relaymd.bus.bus import BusError
 from relaymd.bus.memory import MemoryBus
 from relaymd.bus.operating import CancelJob
+from relaymd.core.allocation import AllocationState
 from relaymd.core.job import JobState
-from relaymd.core.provisioning import AllocationState
 from relaymd.storage import keys
 from tests.simulation import weather
 from tests.simulation.engine import problems

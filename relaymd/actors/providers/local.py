@@ -8,9 +8,10 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from relaymd.actors.providers import processes
-from relaymd.actors.providers.provider import ProviderError, Sighting
+from relaymd.actors.providers.provider import Capabilities, ProviderRefusedError
+from relaymd.core.allocation import Allocation, Sighting, Whereabouts
 from relaymd.core.ids import AllocationId, WorkerId
-from relaymd.core.provisioning import Allocation, Offer
+from relaymd.core.provisioning import Offer
 from relaymd.core.reaping import Evidence
 from relaymd.core.resources import ProviderKind, Seat
 from relaymd.process import Offload
@@ -45,17 +46,26 @@ class LocalProvider:
         self._missed: dict[AllocationId, float] = {}
         """Since when, on the monotonic clock, a process without a record is looked for."""
 
-    def offer(self) -> Offer:
+    @property
+    def cluster(self) -> str:
+        return CLUSTER
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities(look_every=0.5)
+
+    def offers(self) -> Sequence[Offer]:
         seat = Seat(worker=WorkerId("w"), cluster=CLUSTER, platforms=("CPU", "Reference"))
-        return Offer(
+        offer = Offer(
             cluster=CLUSTER,
             provider=ProviderKind.LOCAL,
             template=seat,
             slots=self._slots,
             limit=self._limit,
         )
+        return (offer,)
 
-    async def submit(self, id: AllocationId) -> str:
+    async def submit(self, allocation: Allocation) -> str:
+        id = allocation.id
         environment = {
             **self._environment,
             "RELAYMD_WORKER_ID": f"w{id.removeprefix('a')}",
@@ -67,7 +77,7 @@ class LocalProvider:
                 processes.start, self._state, id, self._command, environment
             )
         except OSError as exc:
-            raise ProviderError(f"a worker cannot be started here: {exc.strerror}") from exc
+            raise ProviderRefusedError(f"a worker cannot be started here: {exc.strerror}") from exc
         self._children[id] = process
         return str(process.pid)
 
@@ -99,10 +109,10 @@ class LocalProvider:
     def _sight(self, id: AllocationId) -> Sighting:
         evidence, _ = processes.look(self._state, id)
         if evidence is Evidence.ALIVE or id in self._children:
-            return Sighting(evidence=Evidence.ALIVE)
+            return Sighting(where=Whereabouts.RUNNING)
         recorded = processes.is_recorded(self._state, id)
         if evidence is Evidence.UNKNOWN and (recorded or self._may_still_appear(id)):
-            return Sighting(evidence=Evidence.UNKNOWN)
+            return Sighting(where=Whereabouts.UNKNOWN)
         words = processes.last_words(self._state, id)
         reason = f"its process ended; its last line: {words}" if words else "its process ended"
-        return Sighting(evidence=Evidence.GONE, reason=reason)
+        return Sighting(where=Whereabouts.GONE, reason=reason)

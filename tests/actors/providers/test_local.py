@@ -13,9 +13,8 @@ from relaymd import process
 from relaymd.actors.providers import processes
 from relaymd.actors.providers.local import LocalProvider
 from relaymd.actors.providers.provider import ProviderError
+from relaymd.core.allocation import Allocation, Whereabouts
 from relaymd.core.ids import AllocationId, UnixTime
-from relaymd.core.provisioning import Allocation
-from relaymd.core.reaping import Evidence
 from tests.actors.office import until
 
 SLEEPS = ("/bin/sh", "-c", "echo ready; sleep 60")
@@ -44,19 +43,19 @@ async def local(state: Path, *command: str) -> AsyncGenerator[LocalProvider]:
 async def end_all(made: LocalProvider, state: Path) -> None:
     ours = [allocation(AllocationId(folder.name)) for folder in (state / "allocations").glob("*")]
     deadline = asyncio.get_running_loop().time() + 10
-    while any(sight.evidence is Evidence.ALIVE for sight in (await made.observe(ours)).values()):
+    while any(sight.where is Whereabouts.RUNNING for sight in (await made.observe(ours)).values()):
         assert asyncio.get_running_loop().time() < deadline
         for pid in processes.local_workers(state):
             os.killpg(pid, signal.SIGKILL)
 
 
-async def evidence(made: LocalProvider, id: AllocationId = A1) -> Evidence:
-    return (await made.observe([allocation(id)]))[id].evidence
+async def where(made: LocalProvider, id: AllocationId = A1) -> Whereabouts:
+    return (await made.observe([allocation(id)]))[id].where
 
 
-async def until_evidence(made: LocalProvider, wanted: Evidence) -> None:
+async def until_seen(made: LocalProvider, wanted: Whereabouts) -> None:
     deadline = asyncio.get_running_loop().time() + 10
-    while await evidence(made) is not wanted:
+    while await where(made) is not wanted:
         assert asyncio.get_running_loop().time() < deadline, f"it never was {wanted}"
 
 
@@ -66,7 +65,7 @@ def recorded(state: Path, id: AllocationId = A1) -> Callable[[], bool]:
 
 async def test_a_worker_runs_in_a_session_of_its_own_and_knows_who_it_is(tmp_path: Path) -> None:
     async with local(tmp_path) as made:
-        pid = int(await made.submit(A1))
+        pid = int(await made.submit(allocation()))
         log = processes.home(tmp_path, A1) / "worker.log"
         await until(lambda: log.read_text() == "ready\n")
         assert processes.find(tmp_path, A1) == pid == os.getsid(pid)
@@ -82,17 +81,17 @@ async def test_a_worker_runs_in_a_session_of_its_own_and_knows_who_it_is(tmp_pat
 
 async def test_it_is_alive_from_the_submit_until_it_ends(tmp_path: Path) -> None:
     async with local(tmp_path) as made:
-        pid = int(await made.submit(A1))
-        assert await evidence(made) is Evidence.ALIVE
+        pid = int(await made.submit(allocation()))
+        assert await where(made) is Whereabouts.RUNNING
         await until(recorded(tmp_path))
         os.killpg(pid, signal.SIGKILL)
-        await until_evidence(made, Evidence.GONE)
+        await until_seen(made, Whereabouts.GONE)
 
 
 async def test_the_last_line_of_its_log_says_why_it_ended(tmp_path: Path) -> None:
     async with local(tmp_path, "/bin/sh", "-c", "echo starting; echo no GPU here >&2") as made:
-        await made.submit(A1)
-        await until_evidence(made, Evidence.GONE)
+        await made.submit(allocation())
+        await until_seen(made, Whereabouts.GONE)
 
         sighting = (await made.observe([allocation()]))[A1]
         assert sighting.reason == "its process ended; its last line: no GPU here"
@@ -103,43 +102,43 @@ async def test_a_last_line_of_our_own_log_is_told_by_its_event_and_its_reason(
 ) -> None:
     line = '{"event": "worker.not_adopted", "level": "warning", "reason": "no room"}'
     async with local(tmp_path, "/bin/echo", line) as made:
-        await made.submit(A1)
-        await until_evidence(made, Evidence.GONE)
+        await made.submit(allocation())
+        await until_seen(made, Whereabouts.GONE)
         assert processes.last_words(tmp_path, A1) == "worker.not_adopted (no room)"
 
 
 async def test_another_orchestrator_finds_the_workers_of_the_one_before(tmp_path: Path) -> None:
     async with local(tmp_path, "sleep", "60") as made:
-        pid = int(await made.submit(A1))
+        pid = int(await made.submit(allocation()))
         await until(recorded(tmp_path))
         successor = provider(tmp_path)
 
-        assert await evidence(successor) is Evidence.ALIVE
+        assert await where(successor) is Whereabouts.RUNNING
         assert processes.local_workers(tmp_path) == [pid]
         await successor.cancel(allocation())
-        await until_evidence(made, Evidence.GONE)
-        assert await evidence(successor) is Evidence.GONE
+        await until_seen(made, Whereabouts.GONE)
+        assert await where(successor) is Whereabouts.GONE
 
 
 async def test_a_worker_taken_back_before_it_left_its_record_does_not_start(
     tmp_path: Path,
 ) -> None:
     async with local(tmp_path) as made:
-        await made.submit(A1)
+        await made.submit(allocation())
         await made.cancel(allocation())
-        await until_evidence(made, Evidence.GONE)
+        await until_seen(made, Whereabouts.GONE)
 
 
 async def test_taken_back_twice_is_once(tmp_path: Path) -> None:
     async with local(tmp_path) as made:
-        await made.submit(A1)
+        await made.submit(allocation())
         await made.cancel(allocation())
-        await until_evidence(made, Evidence.GONE)
+        await until_seen(made, Whereabouts.GONE)
         await made.cancel(allocation())
 
 
 async def test_what_was_never_started_is_unknown_before_it_is_gone(tmp_path: Path) -> None:
-    assert await evidence(provider(tmp_path)) is Evidence.UNKNOWN
+    assert await where(provider(tmp_path)) is Whereabouts.UNKNOWN
 
 
 async def test_a_record_that_cannot_be_read_is_unknown(tmp_path: Path) -> None:
@@ -147,7 +146,7 @@ async def test_a_record_that_cannot_be_read_is_unknown(tmp_path: Path) -> None:
     home.mkdir(parents=True)
     (home / "pid").write_text("")
 
-    assert await evidence(provider(tmp_path)) is Evidence.UNKNOWN
+    assert await where(provider(tmp_path)) is Whereabouts.UNKNOWN
 
 
 async def test_a_process_with_the_number_of_another_is_not_ours(tmp_path: Path) -> None:
@@ -155,7 +154,7 @@ async def test_a_process_with_the_number_of_another_is_not_ours(tmp_path: Path) 
     home.mkdir(parents=True)
     (home / "pid").write_text(str(os.getpid()))
 
-    assert await evidence(provider(tmp_path)) is Evidence.GONE
+    assert await where(provider(tmp_path)) is Whereabouts.GONE
     assert process.alive(os.getpid())
 
 
@@ -163,19 +162,19 @@ async def test_a_machine_that_starts_nothing_is_an_error_of_the_provider(tmp_pat
     (tmp_path / "allocations").write_text("in the way")
 
     with pytest.raises(ProviderError, match="a worker cannot be started here"):
-        await provider(tmp_path).submit(A1)
+        await provider(tmp_path).submit(allocation())
 
 
 async def test_a_command_that_is_not_there_is_a_worker_that_ended(tmp_path: Path) -> None:
     async with local(tmp_path, "/no/such/program") as made:
-        await made.submit(A1)
-        await until_evidence(made, Evidence.GONE)
+        await made.submit(allocation())
+        await until_seen(made, Whereabouts.GONE)
         sighting = (await made.observe([allocation()]))[A1]
         assert "not found" in sighting.reason or "No such file" in sighting.reason
 
 
 def test_the_offer_says_what_one_worker_has(tmp_path: Path) -> None:
-    offer = provider(tmp_path).offer()
+    (offer,) = provider(tmp_path).offers()
 
     assert (offer.cluster, offer.limit, offer.slots) == ("local", 2, 3)
     assert offer.template.platforms == ("CPU", "Reference")
