@@ -98,7 +98,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     worker_dir: str | None = None
     """Where workers keep job folders; None: `workers/` in the state folder."""
 
-    worker_slots: int = 1
+    worker_slots: int | None = None
+    """Jobs that one worker runs at a time; None: one a GPU, at least one."""
+
+    worker_platforms: tuple[str, ...] = ()
+    """What engines can run on here, in OpenMM's names; empty: CPU, with a GPU CUDA and OpenCL."""
+
     worker_idle_strategy: IdleStrategy | None = None
     """None: immediate_exit on SLURM, poll_then_exit elsewhere."""
 
@@ -257,7 +262,7 @@ def _complaint(setting: Setting, config: Config) -> str | None:
             return "storage of the kind s3 needs a bucket"
         case "local_workers" if value < 0:
             return "it cannot be less than 0"
-        case "worker_slots" if value < 1:
+        case "worker_slots" if isinstance(value, int) and value < 1:
             return "it must be at least 1"
         case key if key.endswith("_port") and not 0 <= value <= 65535:
             return f"{value} is not a port"

@@ -47,7 +47,7 @@ def test_the_environment_counts_above_the_file_and_the_file_above_the_default(
     )
     assert (config.local_workers, config.bridge_port) == (7, 1234)
     assert config.storage.bucket == "from-environment"
-    assert config.worker_slots == 1
+    assert config.worker_drain_seconds == 120
 
 
 def test_the_first_file_found_wins_and_the_others_are_not_read(tmp_path: Path) -> None:

@@ -96,6 +96,6 @@ class Asks:
 def lease_of(ledger: Ledger, seat: Seat) -> Job | None:
     """The job whose live lease is this seat's."""
     for job in ledger.held_by(seat.worker).values():
-        if job.lease is not None and job.lease.slot == seat.slot:
+        if job.lease is not None and seat.slot in job.lease.slots:
             return job
     return None

@@ -6,8 +6,12 @@ import msgspec
 
 from relaymd.bus.messages import HeldLease
 from relaymd.core.checkpoint import Progress
+from relaymd.core.devices import Load
 from relaymd.core.ids import Epoch, JobId, Monotonic, WorkerId
 from relaymd.core.reaping import Evidence, Vital
+
+MOST_GPUS = 64
+"""Whose load is kept of one worker, whatever it says."""
 
 
 class Roll(msgspec.Struct, frozen=True):
@@ -27,6 +31,7 @@ class Presence:
         self._disconnected: dict[WorkerId, Monotonic] = {}
         self._rolls: dict[WorkerId, Roll] = {}
         self._progress: dict[JobId, tuple[Epoch, Progress]] = {}
+        self._loads: dict[WorkerId, Load] = {}
 
     def reset(self) -> None:
         """Give every worker the benefit of the doubt: the silence was on our side."""
@@ -66,6 +71,14 @@ class Presence:
         roll = self._rolls.get(worker)
         return roll is not None and roll.at > since and (job, epoch) not in roll.leases
 
+    def measure(self, worker: WorkerId, load: Load | None) -> None:
+        """None: it was not measured, which changes nothing."""
+        if load is not None:
+            self._loads[worker] = msgspec.structs.replace(load, gpus=load.gpus[:MOST_GPUS])
+
+    def load(self, worker: WorkerId) -> Load | None:
+        return self._loads.get(worker)
+
     def note(self, job: JobId, epoch: Epoch, progress: Progress | None) -> None:
         """None: nothing is known, which changes nothing."""
         if progress is not None:
@@ -77,7 +90,7 @@ class Presence:
         return noted[1] if noted and noted[0] == epoch else None
 
     def forget(self, worker: WorkerId) -> None:
-        for kept in (self._heard, self._disconnected, self._rolls):
+        for kept in (self._heard, self._disconnected, self._rolls, self._loads):
             kept.pop(worker, None)
 
     def retain(self, jobs: Iterable[JobId]) -> None:

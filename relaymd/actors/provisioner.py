@@ -120,9 +120,10 @@ class Provisioner(Actor):
     def _idle(self) -> list[Seat]:
         """Seats that take the next job, or will in a moment."""
         taken = {
-            (job.lease.worker, job.lease.slot)
+            (job.lease.worker, slot)
             for job in self._ledger.leased()
             if job.lease is not None
+            for slot in job.lease.slots
         }
         return [
             seat

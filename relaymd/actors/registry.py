@@ -93,6 +93,7 @@ class Registry(Actor):
             return m.HeartbeatAck(known=self._ledger.broken != "")
         self._presence.hear(worker.id)
         self._presence.list(worker.id, message.leases)
+        self._presence.measure(worker.id, message.load)
         # As a set in order: a message may list any number of them.
         superseded = {held.job: None for held in message.leases if not self._stands(worker, held)}
         live = self._ledger.held_by(worker.id)

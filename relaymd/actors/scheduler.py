@@ -21,6 +21,7 @@ from relaymd.core.events import Assigned
 from relaymd.core.ids import Epoch
 from relaymd.core.job import Job, JobState
 from relaymd.core.lease import Lease
+from relaymd.core.resources import Seat
 from relaymd.core.scheduling import Assign, assign
 from relaymd.core.worker import seats
 
@@ -74,7 +75,7 @@ class Scheduler(Actor):
         wait = min(message.wait, contract.LONGEST_WAIT) if message.wait > 0 else 0.0
         ask = self._asks.put(seat, message.instance, wait)
         job = lease_of(self._ledger, seat)
-        if job is not None and job.state is JobState.ASSIGNED:
+        if job is not None and job.state is JobState.ASSIGNED and _asked_for(job, seat):
             # The answer that said so was lost; the slot is still meant.
             self._hand_out(self._asks.take(seat), self._ledger.settled(job))
         else:
@@ -89,8 +90,14 @@ class Scheduler(Actor):
         self._ledger.backlog.wake(self._ledger.wall())
         lines = self._ledger.backlog.lines()
         idle = self._asks.idle() if lines else []
-        for step in assign(lines, idle):
+        wide = any(need.gpus > 1 for need in lines)
+        for step in assign(lines, idle, self._seats() if idle and wide else ()):
             self._grant(step)
+
+    def _seats(self) -> list[Seat]:
+        """All that there are, idle or not."""
+        workers = self._ledger.workers.values()
+        return [seat for worker in workers if not worker.leaving for seat in seats(worker)]
 
     def _look_after(self, ask: Ask) -> None:
         """Answer those who can get nothing, and end the lease that an asking slot has lost."""
@@ -127,6 +134,7 @@ class Scheduler(Actor):
             slot=step.seat.slot,
             cluster=step.seat.cluster,
             granted_at=self._ledger.wall(),
+            also=step.seat.also,
         )
         ask = self._asks.take(step.seat)
         self._hand_out(ask, self._ledger.record(job.id, Assigned(lease=lease)))
@@ -154,7 +162,13 @@ def _assignment(job: Job) -> Assignment:
         title=job.title,
         bundle=job.bundle,
         checkpoints=job.checkpoints,
+        slots=job.lease.slots if job.lease.also else (),
     )
+
+
+def _asked_for(job: Job, seat: Seat) -> bool:
+    """Whether the lease was granted to this slot, and not to it as one of several."""
+    return job.lease is not None and job.lease.slot == seat.slot
 
 
 def _unregistered(who: object) -> RefusedError:

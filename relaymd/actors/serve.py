@@ -10,7 +10,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -31,9 +31,12 @@ from relaymd.bus.journal import NatsJournal
 from relaymd.bus.remote import NatsBus
 from relaymd.config import Config, load_config
 from relaymd.connection import NoStackError, Role
+from relaymd.core.devices import visible
 from relaymd.core.ids import Monotonic, UnixTime, WorkerId
 from relaymd.core.reaping import LivenessPolicy
+from relaymd.core.resources import Gpu
 from relaymd.core.restarts import RestartPolicy
+from relaymd.machine import Machine
 from relaymd.settings import InvalidConfigError
 
 log = structlog.get_logger(__name__)
@@ -80,6 +83,8 @@ async def serve(config: Config, environ: Mapping[str, str]) -> None:
             {key: value for key, value in environ.items() if key != process.PARENT},
             limit=config.local_workers,
             slots=config.worker_slots,
+            gpus=await _gpus(config, environ),
+            declared=config.worker_platforms,
         )
         world = World(
             bus=bus,
@@ -154,6 +159,13 @@ async def _until_told(work: Coroutine[None, None, None]) -> None:
             await work
         except asyncio.CancelledError:
             log.info("orchestrator.ended")
+
+
+async def _gpus(config: Config, environ: Mapping[str, str]) -> Sequence[Gpu]:
+    """Those that local workers will have."""
+    if not config.local_workers:
+        return ()
+    return visible(await Machine().cards(), environ.get("CUDA_VISIBLE_DEVICES"))
 
 
 def _monotonic() -> Monotonic:

@@ -93,4 +93,5 @@ class Views:
             jobs=tuple(self._ledger.held_by(worker.id)),
             verdict=str(verdict),
             silent_for=round(now - self._presence.heard(worker.id), 3),
+            load=self._presence.load(worker.id),
         )

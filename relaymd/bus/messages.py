@@ -9,6 +9,7 @@ from enum import StrEnum
 import msgspec
 
 from relaymd.core.checkpoint import Checkpoint, Progress
+from relaymd.core.devices import Load
 from relaymd.core.ids import AllocationId, Epoch, Generation, InstanceId, JobId, UnixTime, WorkerId
 from relaymd.core.job import Bundle, JobState
 from relaymd.core.outcome import AttemptEnd
@@ -71,6 +72,11 @@ class Register(msgspec.Struct, frozen=True, kw_only=True):
     external: str = ""
     """The provider's own name for where it runs, where nobody could tell it its allocation."""
 
+    cpus: int = 0
+    """Processors it may use; 0: not said."""
+
+    memory_gb: float = 0.0
+
 
 class Registered(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_every: float
@@ -101,6 +107,8 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     worker: WorkerId
     instance: InstanceId
     leases: tuple[HeldLease, ...] = ()
+    load: Load | None = None
+    """Of its machine; None: not measured, which changes nothing."""
 
 
 class HeartbeatAck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -158,6 +166,9 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, tag="assignment"):
     bundle: Bundle
     checkpoints: tuple[Checkpoint, ...] = ()
     """Committed generations to restore from, newest last; none: from the bundle alone."""
+
+    slots: tuple[int, ...] = ()
+    """All slots whose devices the job has, the asking one first; empty: that one alone."""
 
 
 class NoWork(msgspec.Struct, frozen=True, kw_only=True, tag="no-work"):

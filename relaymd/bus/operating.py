@@ -8,6 +8,7 @@ import msgspec
 from relaymd.bus.facts import JobChanged
 from relaymd.core.allocation import Allocation
 from relaymd.core.checkpoint import Progress
+from relaymd.core.devices import Load
 from relaymd.core.ids import JobId, UnixTime, WorkerId
 from relaymd.core.job import Bundle, Job, JobState
 from relaymd.core.resources import Requirements
@@ -89,6 +90,9 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     verdict: str = "alive"
     silent_for: float = 0.0
     """Seconds since it was last heard."""
+
+    load: Load | None = None
+    """Of its machine, as last heard."""
 
 
 class WorkerList(msgspec.Struct, frozen=True, kw_only=True):

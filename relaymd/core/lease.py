@@ -13,3 +13,9 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     slot: int = 0
     cluster: str = "local"
     granted_at: UnixTime
+    also: tuple[int, ...] = ()
+    """Further slots of the worker whose devices the job has; no other job runs there."""
+
+    @property
+    def slots(self) -> tuple[int, ...]:
+        return (self.slot, *self.also)

@@ -62,6 +62,13 @@ class Seat(msgspec.Struct, frozen=True, kw_only=True):
     deadline: UnixTime | None = None
     """When the allocation ends; None where nothing ends it."""
 
+    also: tuple[int, ...] = ()
+    """Further slots of the worker, whose devices are among these."""
+
+    @property
+    def slots(self) -> tuple[int, ...]:
+        return (self.slot, *self.also)
+
 
 def misfit(need: Requirements, seat: Seat) -> str | None:
     """Why a job with this need cannot run in this seat, or None where it can."""
@@ -73,7 +80,7 @@ def misfit(need: Requirements, seat: Seat) -> str | None:
         return f"it has none of the platforms {_list(need.platforms)}"
     if need.gpus and len(seat.gpus) < need.gpus:
         return f"it has {len(seat.gpus)} of {need.gpus} GPUs"
-    suitable = sum(_suits(need, gpu) for gpu in seat.gpus)
+    suitable = sum(suits(need, gpu) for gpu in seat.gpus)
     if suitable < need.gpus:
         return f"{suitable} of its GPUs have the model and memory asked for, {need.gpus} must"
     return None
@@ -86,7 +93,8 @@ def surplus(need: Requirements, seat: Seat) -> tuple[float, ...]:
     return (spare, max(memory, 0.0))
 
 
-def _suits(need: Requirements, gpu: Gpu) -> bool:
+def suits(need: Requirements, gpu: Gpu) -> bool:
+    """Whether the device has the model and the memory that are asked for."""
     named = not need.gpu_models or any(
         model.casefold() in gpu.model.casefold() for model in need.gpu_models
     )

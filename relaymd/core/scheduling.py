@@ -1,13 +1,14 @@
 """Which waiting job goes to which idle seat, and why not for the others."""
 
 import heapq
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from relaymd.core.ids import JobId, UnixTime
+from relaymd.core.ids import JobId, UnixTime, WorkerId
 from relaymd.core.job import Job
 from relaymd.core.resources import Requirements, Seat, misfit, surplus
+from relaymd.core.wide import joined, kept_free
 
 
 class Assign(msgspec.Struct, frozen=True):
@@ -20,11 +21,17 @@ def urgency(job: Job) -> tuple[int, UnixTime, JobId]:
     return (-job.priority, job.submitted_at, job.id)
 
 
-def assign(lines: Mapping[Requirements, Sequence[Job]], idle: Collection[Seat]) -> list[Assign]:
+def assign(
+    lines: Mapping[Requirements, Sequence[Job]],
+    idle: Collection[Seat],
+    seats: Collection[Seat] = (),
+) -> list[Assign]:
     """Give idle seats to waiting jobs: priority, then age; each to the seat it fits best.
 
     lines: the waiting jobs by class, each in the order of `urgency`. Only as many of each are
-    looked at as get a seat: a class whose head finds none has none that does.
+    looked at as get a seat: a class whose head finds none has none that does. seats: all there
+    are, idle or not; a job that needs several slots keeps those that are idle from less urgent
+    ones, until there are enough.
     """
     free = _by_kind(idle)
     heads = [(urgency(line[0]), 0, need) for need, line in lines.items()]
@@ -36,8 +43,10 @@ def assign(lines: Mapping[Requirements, Sequence[Job]], idle: Collection[Seat]) 
     while queue and free:
         _, number, index = heapq.heappop(queue)
         need = needs[number]
-        seat = best(need, [alike[-1] for alike in free.values()])
+        seat = best(need, [alike[-1] for alike in free.values()]) or joined(need, _each(free))
         if seat is None:
+            for worker, slot in kept_free(need, seats, [*_each(free)]):
+                _drop(free, worker, slot)
             continue
         line = lines[need]
         steps.append(Assign(line[index].id, seat))
@@ -58,6 +67,8 @@ def explain(need: Requirements, seats: Collection[Seat], idle: Collection[Seat])
     if not seats:
         return "no worker is registered"
     suitable = [seat for seat in seats if misfit(need, seat) is None]
+    if not suitable and (wide := joined(need, seats)) is not None:
+        return f"it waits until {len(wide.slots)} slots of worker {wide.worker} are idle at once"
     if not suitable:
         reasons = sorted({f"{seat.cluster}: {misfit(need, seat)}" for seat in seats})
         return "no worker fits: " + "; ".join(reasons)
@@ -84,10 +95,27 @@ def _by_kind(idle: Iterable[Seat]) -> dict[object, list[Seat]]:
 
 
 def _take(kinds: dict[object, list[Seat]], seat: Seat) -> None:
+    if seat.also:
+        for slot in seat.slots:
+            _drop(kinds, seat.worker, slot)
+        return
     alike = kinds[_kind(seat)]
     alike.pop()
     if not alike:
         del kinds[_kind(seat)]
+
+
+def _drop(kinds: dict[object, list[Seat]], worker: WorkerId, slot: int) -> None:
+    for kind, alike in [*kinds.items()]:
+        left = [seat for seat in alike if (seat.worker, seat.slot) != (worker, slot)]
+        if not left:
+            del kinds[kind]
+        elif len(left) < len(alike):
+            kinds[kind] = left
+
+
+def _each(kinds: Mapping[object, Sequence[Seat]]) -> Iterator[Seat]:
+    return (seat for alike in kinds.values() for seat in alike)
 
 
 def _kind(seat: Seat) -> object:

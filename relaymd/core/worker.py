@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from relaymd.core.devices import deal, without_devices
 from relaymd.core.ids import AllocationId, InstanceId, UnixTime, WorkerId
 from relaymd.core.resources import Gpu, ProviderKind, Seat
 
@@ -36,19 +37,22 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     external: str = ""
     """The provider's own name for where it runs, where nobody could tell it its allocation."""
 
+    cpus: int = 0
+    memory_gb: float = 0.0
+
 
 def seats(worker: Worker) -> Iterator[Seat]:
     """The worker's slots, its GPUs dealt evenly among them."""
-    share = len(worker.gpus) // worker.slots
-    for slot in range(worker.slots):
+    for slot, gpus in enumerate(deal(worker.gpus, worker.slots)):
+        bare = worker.gpus and not gpus
         yield Seat(
             worker=worker.id,
             slot=slot,
             provider=worker.provider,
             cluster=worker.cluster,
             image=worker.image,
-            platforms=worker.platforms,
-            gpus=worker.gpus[slot * share : (slot + 1) * share],
+            platforms=without_devices(worker.platforms) if bare else worker.platforms,
+            gpus=gpus,
             deadline=worker.deadline,
         )
 

@@ -3,12 +3,16 @@
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from relaymd.core.devices import Card, platforms, slots_of, visible
 from relaymd.core.ids import TOKEN, AllocationId, InstanceId, UnixTime, WorkerId, token
 from relaymd.core.resources import ProviderKind
+from relaymd.machine import Host
 from relaymd.version import version
 from relaymd.worker.tools import Identity
+
+NOWHERE = Host(cpus=0, memory_gb=0.0)
 
 NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?")
 
@@ -17,8 +21,20 @@ class InvalidIdentityError(Exception):
     """A variable of the environment does not say what it must. One sentence."""
 
 
-def identify(environ: Mapping[str, str], *, slots: int) -> Identity:
-    """Read the RELAYMD_WORKER_ variables. Raises InvalidIdentityError."""
+def identify(
+    environ: Mapping[str, str],
+    *,
+    cards: Sequence[Card] = (),
+    host: Host = NOWHERE,
+    slots: int | None = None,
+    declared: Sequence[str] = (),
+) -> Identity:
+    """Read the RELAYMD_WORKER_ variables. Raises InvalidIdentityError.
+
+    cards: what the driver shows; of these the worker has what `CUDA_VISIBLE_DEVICES` leaves.
+    slots, declared (platforms): as configured.
+    """
+    gpus = visible(cards, environ.get("CUDA_VISIBLE_DEVICES"))
     allocation = environ.get("RELAYMD_WORKER_ALLOCATION")
     return Identity(
         worker=WorkerId(_token(environ, "RELAYMD_WORKER_ID") or token("w", os.urandom(8))),
@@ -30,7 +46,11 @@ def identify(environ: Mapping[str, str], *, slots: int) -> Identity:
         deadline=_deadline(environ.get("RELAYMD_WORKER_DEADLINE", "")),
         host=socket.gethostname(),
         pid=os.getpid(),
-        slots=slots,
+        platforms=platforms(gpus, declared),
+        gpus=gpus,
+        slots=slots_of(gpus, slots),
+        cpus=host.cpus,
+        memory_gb=host.memory_gb,
         version=version(),
         external=environ.get("RELAYMD_WORKER_EXTERNAL", ""),
     )

@@ -27,6 +27,7 @@ from relaymd.connection import NoStackError, Role
 from relaymd.core.clusters import IdleStrategy
 from relaymd.core.ids import UnixTime
 from relaymd.core.resources import ProviderKind
+from relaymd.machine import Machine
 from relaymd.settings import InvalidConfigError
 from relaymd.storage.open import open_store
 from relaymd.storage.store import StorageError
@@ -97,11 +98,18 @@ async def work(config: Config | None = None, environ: Mapping[str, str] | None =
     """
     config = config or load_config()
     environ = os.environ if environ is None else environ
-    me = identify(environ, slots=config.worker_slots)
+    machine = Machine()
     stop = Stop()
     with process.signals(stop.hear):
         try:
-            async with tools(config, environ, me) as given:
+            me = identify(
+                environ,
+                cards=await machine.cards(),
+                host=machine.host(),
+                slots=config.worker_slots,
+                declared=config.worker_platforms,
+            )
+            async with tools(config, environ, me, machine) as given:
                 worker = stop.worker = Worker(given)
                 log.info("worker.runs", worker=me.worker, cluster=me.cluster, slots=me.slots)
                 said = await worker.run()
@@ -130,7 +138,9 @@ class Stop:
 
 
 @asynccontextmanager
-async def tools(config: Config, environ: Mapping[str, str], me: Identity) -> AsyncGenerator[Tools]:
+async def tools(
+    config: Config, environ: Mapping[str, str], me: Identity, machine: Machine
+) -> AsyncGenerator[Tools]:
     """Everything a worker works with, opened in order and closed again."""
     state = Path(config.state_dir)
     folder = Path(config.worker_dir or state / "workers") / me.worker
@@ -162,6 +172,7 @@ async def tools(config: Config, environ: Mapping[str, str], me: Identity) -> Asy
                 pace=pace(config, me),
                 environment=dict(environ),
                 listen=notices.pipe,
+                machine=machine,
             )
 
 
@@ -172,6 +183,7 @@ def pace(config: Config, me: Identity) -> Pace:
         strategy = IdleStrategy.IMMEDIATE_EXIT
     leaves_at_once = strategy is IdleStrategy.IMMEDIATE_EXIT
     return Pace(
+        measure_every=config.worker_heartbeat_interval_seconds,
         checkpoint_every=config.worker_checkpoint_poll_interval_seconds,
         drain_longest=config.worker_drain_seconds,
         alone_longest=config.worker_alone_seconds,

@@ -25,6 +25,7 @@ from relaymd.bus.messages import (
 from relaymd.bus.subjects import Binding
 from relaymd.core.ids import JobId, Monotonic
 from relaymd.worker.backoff import Backoff
+from relaymd.worker.gauge import Gauge
 from relaymd.worker.held import Held
 from relaymd.worker.tools import Tools
 
@@ -53,9 +54,16 @@ class Question:
 class Session:
     """Runs beside the slots for as long as the worker lives, also while it drains."""
 
-    def __init__(self, tools: Tools, held: Collection[Held], drain: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        tools: Tools,
+        held: Collection[Held],
+        drain: Callable[[str], None],
+        gauge: Gauge,
+    ) -> None:
         """held: the leases, as they are at any time. drain: called with a reason, any often."""
         self._tools = tools
+        self._gauge = gauge
         self._held = held
         self._drain = drain
         self._again = asyncio.Event()
@@ -121,6 +129,8 @@ class Session:
             deadline=me.deadline,
             version=me.version,
             external=me.external,
+            cpus=me.cpus,
+            memory_gb=me.memory_gb,
         )
         while True:
             try:
@@ -144,7 +154,9 @@ class Session:
             leases = tuple(held.said() for held in self._held)
             me = self._tools.me
             begin = asyncio.get_running_loop().time()
-            beat = Heartbeat(worker=me.worker, instance=me.instance, leases=leases)
+            beat = Heartbeat(
+                worker=me.worker, instance=me.instance, leases=leases, load=self._gauge.latest
+            )
             try:
                 ack = await self._tools.bus.ask(contract.HEARTBEAT, beat)
             except BusError as exc:

@@ -13,6 +13,7 @@ from relaymd.core.resources import Gpu, ProviderKind
 from relaymd.process import Offload
 from relaymd.storage.store import Store
 from relaymd.worker.engine import Launch
+from relaymd.worker.gauge import UNMEASURED, Machine
 from relaymd.worker.notices import Listen, nobody
 
 
@@ -33,6 +34,8 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     slots: int = 1
     version: str = ""
     external: str = ""
+    cpus: int = 0
+    memory_gb: float = 0.0
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +61,9 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 
     settle: float = 1.0
     """How long a checkpoint's files must be unchanged before they count as written."""
+
+    measure_every: float = 5.0
+    """Between two looks at how busy the machine is."""
 
     look: float = 0.2
     """Between two looks at files that are waited for."""
@@ -94,3 +100,6 @@ class Tools:
 
     listen: Listen = nobody
     """How an engine can say that a checkpoint lies there."""
+
+    machine: Machine = UNMEASURED
+    """What is seen of the devices and the processors."""

@@ -1,6 +1,7 @@
 """A worker's life: register, ask for work in every slot, run it, give everything back, leave."""
 
 import asyncio
+from collections.abc import Iterable
 
 import structlog
 
@@ -8,11 +9,13 @@ from relaymd.bus import contract
 from relaymd.bus.bus import BusError
 from relaymd.bus.messages import Assignment, Leave, Phase, WorkerDrains
 from relaymd.core import draining
+from relaymd.core.devices import deal
 from relaymd.core.ids import Epoch, JobId, Monotonic
 from relaymd.core.resources import Gpu
 from relaymd.worker import files
 from relaymd.worker.attempt import Attempt
 from relaymd.worker.backoff import Backoff
+from relaymd.worker.gauge import Gauge
 from relaymd.worker.held import Held
 from relaymd.worker.outbox import Letter, Outbox
 from relaymd.worker.place import Place, name_of
@@ -28,7 +31,8 @@ class Worker:
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
         self._held: dict[tuple[JobId, Epoch], Held] = {}
-        self._session = Session(tools, self._held.values(), self.drain)
+        self._gauge = Gauge(tools.machine, tools.me.gpus, tools.pace.measure_every)
+        self._session = Session(tools, self._held.values(), self.drain, self._gauge)
         self._slots = Slots(tools, self._session, self.drain, self._work)
         self._outbox = Outbox(tools, tools.folder / "outbox")
         self._draining = asyncio.Event()
@@ -62,7 +66,9 @@ class Worker:
         Whether everything was said that had to be; if not, it waits in the outbox.
         Raises UnwantedError.
         """
-        async with beside(self._session.run(), self._session.serve(), self._watch_time()):
+        async with beside(
+            self._session.run(), self._session.serve(), self._watch_time(), self._gauge.run()
+        ):
             async with beside(self._say_left_over(), self._announce()):
                 await self._slots.run()
             if not self._unsaid:
@@ -78,7 +84,7 @@ class Worker:
         self._held[key] = held
         log.info("lease.taken", job=held.job, epoch=held.epoch, slot=slot)
         try:
-            gpus = self._gpus(slot)
+            gpus = self._gpus(assignment.slots or (slot,))
             letter = await Attempt(self._tools, assignment, held, place, gpus).run()
             if letter is None or await self._say(held, letter):
                 await self._tools.offload(files.remove_tree, place.folder)
@@ -172,10 +178,10 @@ class Worker:
             return None
         return Monotonic(_now() + (deadline - self._tools.wall()))
 
-    def _gpus(self, slot: int) -> tuple[Gpu, ...]:
+    def _gpus(self, slots: Iterable[int]) -> tuple[Gpu, ...]:
         me = self._tools.me
-        share = len(me.gpus) // me.slots
-        return me.gpus[slot * share : (slot + 1) * share]
+        hands = deal(me.gpus, me.slots)
+        return tuple(gpu for slot in slots if 0 <= slot < me.slots for gpu in hands[slot])
 
     def _backoff(self) -> Backoff:
         pace = self._tools.pace

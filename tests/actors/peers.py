@@ -20,6 +20,7 @@ from relaymd.bus.operating import (
     WorkerView,
 )
 from relaymd.core.checkpoint import Checkpoint, Progress
+from relaymd.core.devices import Load
 from relaymd.core.ids import Epoch, Generation, InstanceId, JobId, UnixTime, WorkerId
 from relaymd.core.job import Bundle, Job
 from relaymd.core.outcome import AttemptEnd, Outcome
@@ -100,9 +101,11 @@ class WorkerPeer:
         message = m.CancelReport(worker=self.id, job=it.job, epoch=it.epoch)
         return (await self.bus.ask(contract.CANCELLED, message)).standing
 
-    async def beat(self, *held: m.Assignment, progress: Progress | None = None) -> m.HeartbeatAck:
+    async def beat(
+        self, *held: m.Assignment, progress: Progress | None = None, load: Load | None = None
+    ) -> m.HeartbeatAck:
         leases = tuple(m.HeldLease(job=it.job, epoch=it.epoch, progress=progress) for it in held)
-        message = m.Heartbeat(worker=self.id, instance=self.instance, leases=leases)
+        message = m.Heartbeat(worker=self.id, instance=self.instance, leases=leases, load=load)
         return await self.bus.ask(contract.HEARTBEAT, message)
 
     async def drains(self, reason: str = "SIGTERM") -> m.Done:

@@ -12,6 +12,7 @@ from relaymd.bus.bus import RefusedError
 from relaymd.bus.memory import MemoryBus
 from relaymd.bus.messages import Standing
 from relaymd.core.checkpoint import Progress
+from relaymd.core.devices import GpuLoad, Load
 from relaymd.core.ids import AllocationId, Epoch, InstanceId, JobId, UnixTime, WorkerId
 from relaymd.core.job import JobState
 from relaymd.core.resources import Gpu
@@ -340,3 +341,17 @@ async def test_a_heartbeats_answer_names_the_slots_whose_question_is_open(office
         await until(lambda: office.asks.slots(worker.id) != ())
         assert (await worker.beat()).asking == (1,)
     assert (await worker.beat()).asking == ()
+
+
+async def test_what_a_machine_is_busy_with_is_shown_and_absent_changes_nothing(
+    office: Office,
+) -> None:
+    worker = office.worker()
+    await worker.register(cpus=16, memory_gb=64.0)
+    load = Load(cpu=0.5, used_gb=12.0, gpus=(GpuLoad(uuid="GPU-1", busy=0.9),) * 100)
+    await worker.beat(load=load)
+    await worker.beat()
+    (view,) = await office.operator.workers()
+    assert view.load is not None
+    assert (view.load.cpu, view.load.used_gb, len(view.load.gpus)) == (0.5, 12.0, 64)
+    assert (view.worker.cpus, view.worker.memory_gb) == (16, 64.0)

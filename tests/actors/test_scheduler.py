@@ -249,3 +249,40 @@ async def _refused(asking: Awaitable[object]) -> m.RefusalCode:
     with pytest.raises(RefusedError) as caught:
         await asking
     return caught.value.refusal.error
+
+
+async def test_a_job_for_two_gpus_takes_two_slots_until_it_ends(office: Office) -> None:
+    worker = office.worker()
+    gpus = tuple(Gpu(model="A100", uuid=f"GPU-{n}") for n in range(3))
+    await worker.register(gpus=gpus, slots=3)
+    await office.operator.submit("wide", requirements=Requirements(gpus=2))
+    async with asyncio.TaskGroup() as group:
+        asking = [group.create_task(worker.ask(slot, wait=0.3)) for slot in (0, 1)]
+    answers = [task.result() for task in asking]
+    (given,) = (answer for answer in answers if isinstance(answer, m.Assignment))
+    assert (given.job, given.slots) == ("wide", (0, 1))
+
+    assert await worker.start(given) is Standing.ACCEPTED
+    await office.operator.submit("narrow", requirements=Requirements(gpus=1))
+    await worker.beat(given)
+    assert await worker.ask(1, wait=0.1) == m.NoWork(), "the wide job has its device"
+    narrow = await worker.work(2)
+    assert (narrow.job, narrow.slots) == ("narrow", ())
+
+    await worker.complete(given)
+    await office.operator.submit("next", requirements=Requirements(gpus=1))
+    assert (await worker.work(1)).job == "next"
+
+
+async def test_a_slot_that_belongs_to_an_assignment_is_not_answered_with_it(
+    office: Office,
+) -> None:
+    worker = office.worker()
+    await worker.register(gpus=(Gpu(model="A"), Gpu(model="B")), slots=2)
+    await office.operator.submit("wide", requirements=Requirements(gpus=2))
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(worker.ask(0, wait=0.3))
+        group.create_task(worker.ask(1, wait=0.3))
+    assert isinstance(first.result(), m.Assignment)
+    assert await worker.ask(1, wait=0.1) == m.NoWork()
+    assert isinstance(await worker.ask(0, wait=0.1), m.Assignment), "its answer may be lost"

@@ -38,8 +38,8 @@ def worker(*, gpus: int, slots: int) -> Worker:
         (4, 1, [4]),
         (4, 2, [2, 2]),
         (4, 4, [1, 1, 1, 1]),
-        (1, 2, [0, 0]),
-        (5, 2, [2, 2]),
+        (1, 2, [1, 0]),
+        (5, 2, [3, 2]),
     ],
 )
 def test_gpus_are_dealt_evenly_among_the_slots(gpus: int, slots: int, dealt: list[int]) -> None:
@@ -67,6 +67,16 @@ def test_a_seat_says_of_its_worker_all_that_a_job_may_ask_for() -> None:
         deadline=UnixTime(99.0),
     )
     assert first.slot == 0
+
+
+def test_a_slot_without_a_device_has_no_platform_that_needs_one() -> None:
+    mixed = msgspec.structs.replace(worker(gpus=1, slots=2), platforms=("CUDA", "CPU"))
+    assert [seat.platforms for seat in seats(mixed)] == [("CUDA", "CPU"), ("CPU",)]
+
+
+def test_a_worker_whose_devices_nobody_counts_has_what_its_owner_declares() -> None:
+    declared = msgspec.structs.replace(worker(gpus=0, slots=2), platforms=("HIP", "CPU"))
+    assert [seat.platforms for seat in seats(declared)] == [("HIP", "CPU"), ("HIP", "CPU")]
 
 
 @pytest.mark.parametrize(

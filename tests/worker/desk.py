@@ -56,6 +56,9 @@ class Desk:
         self.away = False
         """Whether nobody answers: every request is refused as unavailable."""
 
+        self.slots: tuple[int, ...] = ()
+        """What an assignment says of them."""
+
         self.leave = False
         self.patient = True
         """Whether a question for work waits as long as it wants to."""
@@ -177,6 +180,7 @@ class Desk:
                 title=job,
                 bundle=bundle,
                 checkpoints=tuple(self.committed.get(job, ())),
+                slots=self.slots,
             )
             self._waiting.pop(0).set_result(WorkAnswer(work=work))
 

@@ -22,6 +22,7 @@ from relaymd.storage.folder import FolderStore
 from relaymd.storage.restore import fetch_checkpoint
 from relaymd.storage.store import Store
 from relaymd.worker.engine import Launch
+from relaymd.worker.gauge import UNMEASURED, Machine
 from relaymd.worker.guardians import Guardians, guardians
 from relaymd.worker.tools import Identity, Pace, Tools
 from relaymd.worker.worker import Worker
@@ -71,6 +72,7 @@ class Shop:
         store: Store | None = None,
         launch: Launch | None = None,
         environment: Mapping[str, str] | None = None,
+        machine: Machine = UNMEASURED,
         **identity: Any,
     ) -> Tools:
         me = Identity(worker=WorkerId(name), instance=InstanceId(f"i-{name}"), **identity)
@@ -87,6 +89,7 @@ class Shop:
             rng=Random(7),
             pace=pace,
             environment=dict(environment or {"PATH": "/usr/bin:/bin"}),
+            machine=machine,
         )
 
     @asynccontextmanager

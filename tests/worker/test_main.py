@@ -19,6 +19,7 @@ from relaymd.core.resources import ProviderKind
 from relaymd.worker.main import pace
 from relaymd.worker.tools import Identity
 from tests.engines.verify import problems
+from tests.nvml.driver import FIRST, SECOND, Driver
 from tests.servers import NatsServer
 from tests.worker.processes import engine_in, is_alive, until
 from tests.worker.shop import Shop, opened
@@ -134,6 +135,48 @@ async def test_no_secret_of_ours_reaches_the_engine(
     assert "RELAYMD_EPOCH=1" in seen
     assert CANARY not in seen
     assert own_server.password(Role.WORKER) not in seen
+
+
+async def test_each_engine_sees_a_gpu_of_its_own_of_those_that_its_worker_may_use(
+    shop: Shop, own_server: NatsServer, tmp_path: Path
+) -> None:
+    driver = Driver(tmp_path)
+    driver.has("gpus=3")
+    spec = {"checkpoint_watch_paths": "seen"}
+    for job in ("j-1", "j-2"):
+        await shop.submit_command("echo $CUDA_VISIBLE_DEVICES > seen; sleep 1", job=job, spec=spec)
+    given = {**driver.environment, "CUDA_VISIBLE_DEVICES": f"1,{FIRST[:12]}"}
+    async with process(environment(shop, own_server, "w-1", **given), tmp_path / "log"):
+        await shop.desk.until_said("Complete", 2)
+        registered = shop.desk.said("Register")[0]
+        beat = await shop.desk.until(
+            lambda: next((one for one in shop.desk.said("Heartbeat") if one.load), None)
+        )
+    assert [gpu.uuid for gpu in registered.gpus] == [SECOND, FIRST]
+    assert registered.slots == 2
+    assert registered.platforms == ("CUDA", "OpenCL", "CPU", "Reference")
+    assert registered.cpus >= 1
+    seen = [(await shop.restored(job) / "seen").read_text() for job in shop.desk.committed]
+    assert sorted(seen) == [f"{FIRST}\n", f"{SECOND}\n"]
+    assert [gpu.uuid for gpu in beat.load.gpus] == [SECOND, FIRST]
+
+
+async def test_a_driver_that_begins_to_hang_starves_no_heartbeat_and_holds_up_no_end(
+    shop: Shop, own_server: NatsServer, tmp_path: Path
+) -> None:
+    driver = Driver(tmp_path)
+    driver.has("gpus=1")
+    await shop.submit("--steps", "400", "--pace", "0.03")
+    given = {**driver.environment, "RELAYMD_WORKER_HEARTBEAT_INTERVAL_SECONDS": "0.1"}
+    log = tmp_path / "log"
+    async with process(environment(shop, own_server, "w-1", **given), log) as worker:
+        await shop.desk.until_said("LaunchReport")
+        driver.has("gpus=1 hang=1")
+        await shop.desk.until(lambda: "gpu.silent" in log.read_text())
+        await shop.desk.until_said("Heartbeat", len(shop.desk.said("Heartbeat")) + 5)
+        worker.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(worker.wait(), 20) == 0
+    assert shop.desk.said("Handoff")
 
 
 async def test_a_worker_without_work_leaves_when_it_is_told_to_leave_at_once(

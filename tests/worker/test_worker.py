@@ -1,6 +1,7 @@
 """A worker's life around its jobs: registering, asking, being alone, leaving."""
 
 import asyncio
+from collections.abc import Sequence
 
 import msgspec
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from relaymd.bus import contract
 from relaymd.bus.bus import RefusedError
 from relaymd.bus.messages import HeartbeatAck, Ping, RefusalCode, Register, Registered
+from relaymd.core.devices import GpuLoad, Load
 from relaymd.core.ids import WorkerId
 from relaymd.core.resources import Gpu
 from relaymd.worker.session import UnwantedError
@@ -146,6 +148,42 @@ async def test_two_slots_run_two_jobs_each_with_its_own_gpus(shop: Shop) -> None
         await shop.desk.until_said("Complete", 2)
     seen = [(await shop.restored(job) / "seen").read_text() for job in shop.desk.committed]
     assert sorted(seen) == ["GPU-0,GPU-1\n", "GPU-2,GPU-3\n"]
+
+
+async def test_a_job_that_was_given_several_slots_sees_the_devices_of_all_of_them(
+    shop: Shop,
+) -> None:
+    gpus = tuple(Gpu(model="A", uuid=f"GPU-{n}") for n in range(3))
+    spec = {"checkpoint_watch_paths": "seen"}
+    shop.desk.slots = (0, 2, 99)
+    job = await shop.submit_command("echo $CUDA_VISIBLE_DEVICES > seen", spec=spec)
+    async with shop.worker(shop.tools(slots=3, gpus=gpus)):
+        await shop.desk.until_said("Complete")
+    assert (await shop.restored(job) / "seen").read_text() == "GPU-0,GPU-2\n"
+
+
+async def test_heartbeats_go_on_while_the_driver_hangs_and_carry_what_was_measured_last(
+    shop: Shop,
+) -> None:
+    class Hanging:
+        asked = 0
+
+        async def load(self, gpus: Sequence[Gpu]) -> Load:
+            self.asked += 1
+            if self.asked > 1:
+                await asyncio.Event().wait()
+            return Load(cpu=0.25)
+
+        async def look(self, gpus: Sequence[Gpu]) -> Sequence[GpuLoad]:
+            return ()
+
+    machine = Hanging()
+    pace = msgspec.structs.replace(QUICK, measure_every=0.05)
+    async with shop.worker(shop.tools(machine=machine, pace=pace)):
+        await shop.desk.until(lambda: machine.asked > 1)
+        beats = len(shop.desk.said("Heartbeat"))
+        latest = await shop.desk.until_said("Heartbeat", beats + 3)
+    assert latest.load == Load(cpu=0.25)
 
 
 async def test_a_worker_that_is_told_to_leave_drains(shop: Shop) -> None:

@@ -10,10 +10,12 @@ from pathlib import Path
 from relaymd.actors.providers import processes
 from relaymd.actors.providers.provider import Capabilities, ProviderRefusedError
 from relaymd.core.allocation import Allocation, Sighting, Whereabouts
-from relaymd.core.ids import AllocationId, WorkerId
+from relaymd.core.devices import platforms, slots_of
+from relaymd.core.ids import AllocationId, InstanceId, UnixTime, WorkerId
 from relaymd.core.provisioning import Offer
 from relaymd.core.reaping import Evidence
-from relaymd.core.resources import ProviderKind, Seat
+from relaymd.core.resources import Gpu, ProviderKind
+from relaymd.core.worker import Worker, seats
 from relaymd.process import Offload
 
 CLUSTER = "local"
@@ -31,15 +33,30 @@ class LocalProvider:
         environment: Mapping[str, str],
         *,
         limit: int,
-        slots: int,
+        slots: int | None = None,
+        gpus: Sequence[Gpu] = (),
+        declared: Sequence[str] = (),
         command: Sequence[str] = (sys.executable, "-m", "relaymd.worker"),
         offload: Offload = asyncio.to_thread,
     ) -> None:
-        """environment: what the workers inherit; it leads them to the state folder."""
+        """environment: what the workers inherit; it leads them to the state folder.
+
+        slots, declared (platforms): of each worker, as configured. gpus: what it will have.
+        """
         self._state = state
         self._environment = environment
         self._limit = limit
-        self._slots = slots
+        self._worker = Worker(
+            id=WorkerId("w"),
+            instance=InstanceId("i"),
+            cluster=CLUSTER,
+            platforms=platforms(gpus, declared),
+            gpus=tuple(gpus),
+            slots=slots_of(gpus, slots),
+            registered_at=UnixTime(0.0),
+        )
+        """As it will register."""
+
         self._command = command
         self._offload = offload
         self._children: dict[AllocationId, subprocess.Popen[bytes]] = {}
@@ -54,12 +71,11 @@ class LocalProvider:
         return Capabilities(look_every=0.5)
 
     def offers(self) -> Sequence[Offer]:
-        seat = Seat(worker=WorkerId("w"), cluster=CLUSTER, platforms=("CPU", "Reference"))
         offer = Offer(
             cluster=CLUSTER,
             provider=ProviderKind.LOCAL,
-            template=seat,
-            slots=self._slots,
+            template=next(seats(self._worker)),
+            slots=self._worker.slots,
             limit=self._limit,
         )
         return (offer,)

@@ -15,6 +15,7 @@ from relaymd.actors.providers.local import LocalProvider
 from relaymd.actors.providers.provider import ProviderError
 from relaymd.core.allocation import Allocation, Whereabouts
 from relaymd.core.ids import AllocationId, UnixTime
+from relaymd.core.resources import Gpu
 from tests.actors.office import until
 
 SLEEPS = ("/bin/sh", "-c", "echo ready; sleep 60")
@@ -178,3 +179,12 @@ def test_the_offer_says_what_one_worker_has(tmp_path: Path) -> None:
 
     assert (offer.cluster, offer.limit, offer.slots) == ("local", 2, 3)
     assert offer.template.platforms == ("CPU", "Reference")
+
+
+def test_what_is_offered_is_a_slot_as_the_worker_will_register_it(tmp_path: Path) -> None:
+    gpus = [Gpu(model="NVIDIA A100", uuid=f"GPU-{n}") for n in range(2)]
+    (offer,) = LocalProvider(tmp_path, {}, limit=1, gpus=gpus).offers()
+    assert (offer.slots, offer.template.gpus) == (2, (gpus[0],))
+    assert offer.template.platforms == ("CUDA", "OpenCL", "CPU", "Reference")
+    (plain,) = LocalProvider(tmp_path, {}, limit=1).offers()
+    assert (plain.slots, plain.template.platforms) == (1, ("CPU", "Reference"))
