@@ -11,14 +11,14 @@ from relaymd.core.resources import Requirements
 from relaymd.core.strict import InvalidDocumentError
 
 
-def check_command(command: str | tuple[str, ...]) -> None:
+def check_command(key: str, command: str | tuple[str, ...]) -> None:
     words = (command,) if isinstance(command, str) else command
     if not any(word.strip() for word in words):
-        raise InvalidDocumentError("command: it is empty", key="command")
+        raise InvalidDocumentError(f"{key}: it is empty", key=key)
     if not words[0].strip():
-        raise InvalidDocumentError("command: its first word names no program", key="command")
+        raise InvalidDocumentError(f"{key}: its first word names no program", key=key)
     for word in words:
-        _check_text("command", word)
+        _check_text(key, word)
 
 
 def check_inside(key: str, pattern: str) -> None:
@@ -54,9 +54,10 @@ def check_fatal_patterns(patterns: tuple[str, ...]) -> None:
 
 
 def check_resources(need: Requirements) -> None:
-    for name in ("gpus", "vram_gb"):
+    """need: the bundle's, or a submit's, which says nothing of disks."""
+    for name in ("gpus", "vram_gb", "disk_gb"):
         key = f"resources.{name}"
-        if not 0 <= getattr(need, name) < float("inf"):
+        if not 0 <= getattr(need, name, 0) < float("inf"):
             raise InvalidDocumentError(f"{key}: it cannot be less than 0, or endless", key=key)
 
 

@@ -46,9 +46,11 @@ _PATHS = (
 
 
 class Resources(Requirements, frozen=True, kw_only=True, omit_defaults=True):
-    """Requirements as a bundle writes them, with the priority beside them."""
+    """Requirements as a bundle writes them, with what is no matter of matching beside them."""
 
     priority: int = 0
+    disk_gb: float = 0.0
+    """Free disk that the node must have when the engine starts, in GB of 1e9 bytes."""
 
     def requirements(self) -> Requirements:
         names = Requirements.__struct_fields__
@@ -93,12 +95,22 @@ class Specification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     environment: dict[str, str] = {}
     resources: Resources = Resources()
+    preflight_command: str | tuple[str, ...] | None = None
+    """Run before the engine, in its folder and environment; if it fails, the node is unfit."""
+
+    preflight_timeout_seconds: float = 120.0
 
     def argv(self) -> tuple[str, ...]:
         """The command as the words to execute."""
         if isinstance(self.command, str):
             return ("/bin/sh", "-c", self.command)
         return self.command
+
+    def preflight_argv(self) -> tuple[str, ...] | None:
+        """The preflight command as the words to execute; None where there is none."""
+        if isinstance(self.preflight_command, str):
+            return ("/bin/sh", "-c", self.preflight_command)
+        return self.preflight_command
 
     def command_line(self) -> str:
         """The command as a person would type it."""
@@ -121,7 +133,9 @@ def parse(raw: object, above: Mapping[str, Any] = MappingProxyType({})) -> Speci
     above: values that count instead of those in `raw`; tables are merged key by key.
     """
     spec = read(_merged(_normalized(raw), above), Specification)
-    rules.check_command(spec.command)
+    rules.check_command("command", spec.command)
+    if spec.preflight_command is not None:
+        rules.check_command("preflight_command", spec.preflight_command)
     for key in _PATHS:
         value = getattr(spec, key)
         for pattern in (value,) if isinstance(value, str) else value or ():

@@ -1,5 +1,7 @@
 """One assignment: confirm it, make everything ready, run the engine, and say how it ended."""
 
+from pathlib import Path
+
 import structlog
 
 from relaymd.bus import contract
@@ -9,11 +11,11 @@ from relaymd.core.ids import Generation
 from relaymd.core.outcome import AttemptEnd, Outcome
 from relaymd.core.resources import Gpu
 from relaymd.core.supervision import compiled
+from relaymd.worker import preflight
 from relaymd.worker.cycle import Cycle
 from relaymd.worker.engine import Command, LaunchError
 from relaymd.worker.environment import for_engine
 from relaymd.worker.held import Held, Wish
-from relaymd.worker.notices import Notices
 from relaymd.worker.outbox import Letter
 from relaymd.worker.output import Capture
 from relaymd.worker.place import Place
@@ -52,7 +54,7 @@ class Attempt:
         if not await unless(held, Wish.CANCEL, confirm) and held.wish is not Wish.CANCEL:
             return None
         try:
-            staged = await unless(held, Wish.DRAIN, stage(tools, self._assignment, self._place))
+            staged = await unless(held, Wish.DRAIN, self._stage())
         except StagingError as exc:
             return self._failed(exc.end)
         if staged is None:
@@ -62,6 +64,18 @@ class Attempt:
         except LaunchError as exc:
             reason = f"the engine cannot be started: {exc}"
             return self._failed(AttemptEnd(outcome=Outcome.ENGINE_FAILED, reason=reason))
+
+    async def _stage(self) -> Staged:
+        """Make everything ready, and look whether the node is. Raises StagingError."""
+        tools, place = self._tools, self._place
+        if (end := await preflight.has_room(tools, self._assignment)) is not None:
+            raise StagingError(end.outcome, end.reason)
+        staged = await stage(tools, self._assignment, place)
+        command = self._command(staged)
+        end = await preflight.is_fit(tools, staged.spec, place, self._gpus, command)
+        if end is not None:
+            raise StagingError(end.outcome, end.reason, end.evidence)
+        return staged
 
     async def _launch(self, staged: Staged) -> Letter | None:
         tools, held, place, spec = self._tools, self._held, self._place, staged.spec
@@ -82,12 +96,12 @@ class Attempt:
         log.info("engine.starts", job=held.job, epoch=held.epoch, command=spec.command_line())
         async with (
             tools.listen(place.notices) as notices,
-            tools.launch(self._command(staged, notices)) as engine,
+            tools.launch(self._command(staged, notices.path)) as engine,
         ):
             running = Running(tools, held, place, spec, engine, cycle, output, watch, notices)
             return await Run(running, self._report(staged)).until_the_end()
 
-    def _command(self, staged: Staged, notices: Notices) -> Command:
+    def _command(self, staged: Staged, notices: Path | None = None) -> Command:
         held, place = self._held, self._place
         environment = for_engine(
             self._tools.environment,
@@ -98,7 +112,7 @@ class Attempt:
             gpus=self._gpus,
             progress=_progress(staged),
             progress_file=staged.spec.progress_file_path,
-            notices=notices.path,
+            notices=notices,
         )
         return Command(
             argv=staged.spec.argv(),

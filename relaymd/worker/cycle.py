@@ -204,8 +204,10 @@ class Cycle:
             raise CycleError(reason, fatal=Outcome.NODE_UNFIT) from exc
         self._known.update(copied.look.files)
         if checkpoint is not None:
-            await self._store_output()
-            self.unanswered.append(checkpoint)
+            try:
+                await self._store_output()
+            finally:  # also where we are cut short: its number is taken, its files are stored
+                self.unanswered.append(checkpoint)
             await self.settle()
         return checkpoint is not None
 

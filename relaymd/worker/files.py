@@ -64,13 +64,19 @@ def tail(path: Path, size: int) -> bytes:
         return b""
 
 
-def is_full(folder: Path) -> bool:
-    """Whether the disk under the folder has no room to speak of; False where nobody can tell."""
+def free_bytes(folder: Path) -> int | None:
+    """What may still be written on the disk under the folder; None where nobody can tell."""
     try:
         disk = os.statvfs(folder)
     except OSError:
-        return False
-    return disk.f_bavail * disk.f_frsize < NO_ROOM
+        return None
+    return disk.f_bavail * disk.f_frsize
+
+
+def is_full(folder: Path) -> bool:
+    """Whether the disk under the folder has no room to speak of; False where nobody can tell."""
+    free = free_bytes(folder)
+    return free is not None and free < NO_ROOM
 
 
 def remove_tree(folder: Path) -> None:

@@ -24,9 +24,9 @@ log = structlog.get_logger()
 class StagingError(Exception):
     """The engine cannot be started here and now; nothing in the store was touched."""
 
-    def __init__(self, outcome: Outcome, reason: str) -> None:
+    def __init__(self, outcome: Outcome, reason: str, evidence: str = "") -> None:
         super().__init__(reason)
-        self.end = AttemptEnd(outcome=outcome, reason=reason)
+        self.end = AttemptEnd(outcome=outcome, reason=reason, evidence=evidence)
 
 
 @dataclass(frozen=True)

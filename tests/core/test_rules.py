@@ -13,7 +13,7 @@ from relaymd.core.strict import InvalidDocumentError
 
 @pytest.mark.parametrize("command", ["true", "a b", ("python", "run.py"), ("x", "", " ")])
 def test_a_command_that_names_a_program_passes(command: str | tuple[str, ...]) -> None:
-    rules.check_command(command)
+    rules.check_command("command", command)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_a_command_that_cannot_be_run_is_refused(
     command: str | tuple[str, ...], complaint: str
 ) -> None:
     with pytest.raises(InvalidDocumentError, match=complaint) as caught:
-        rules.check_command(command)
+        rules.check_command("command", command)
 
     assert caught.value.key == "command"
 

@@ -55,6 +55,8 @@ EXISTING = {
     "failure_artifact_paths": ["*.log"],
     "outputs": ["r*/*.out"],
     "environment": {"OPENMM_DEFAULT_PLATFORM": "CUDA"},
+    "preflight_command": "nvidia-smi",
+    "preflight_timeout_seconds": 60,
     "resources": {"gpus": 1, "vram_gb": 10, "gpu_models": ["A100"], "priority": 3},
 }
 

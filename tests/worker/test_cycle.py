@@ -138,6 +138,34 @@ async def test_what_the_engine_said_is_stored_before_the_generation_exists(bench
     assert bench.committed_at_output == [[], [1]]
 
 
+async def test_a_generation_whose_cycle_was_cut_short_behind_its_upload_is_still_reported(
+    bench: Bench,
+) -> None:
+    """As when the engine ends just then: what is stored must not be forgotten, and its number."""
+    stuck = asyncio.Event()
+
+    async def never() -> None:
+        stuck.set()
+        await asyncio.Event().wait()
+
+    bench.write(a="1")
+    cycle = Cycle(
+        bench.shop.tools(),
+        bench.held,
+        bench.place,
+        SPEC,
+        restored=None,
+        generation=Generation(0),
+        store_output=never,
+    )
+    cut = asyncio.create_task(cycle.once())
+    await stuck.wait()
+    cut.cancel()
+    await asyncio.wait({cut})
+    await cycle.settle()
+    assert bench.committed == [1]
+
+
 async def test_nothing_changed_is_no_generation(bench: Bench) -> None:
     bench.write(a="1")
     await bench.cycle.once()
