@@ -16,6 +16,7 @@ import nats.errors
 import structlog
 from nats.aio.client import Client, Server
 from nats.aio.msg import Msg as NatsMsg
+from nats.protocol import parser
 
 from relaymd.bus.advisories import Disconnection
 from relaymd.bus.bus import NoAnswerError, RefusedError, UnreachableError
@@ -49,6 +50,15 @@ CREDENTIALS = re.compile(r"^([a-z]+://)?.*@")
 DENIED = "permissions violation"
 REFUSED = "authorization"
 """Words of the server's errors, by which nats-py's own can be told apart."""
+
+# To nats-py a vertical tab, a form feed or a carriage return ends a subject, which to the server
+# are letters like any other; it would drop the connection at the line that it cannot read.
+parser.MSG_RE = re.compile(  # pyright: ignore[reportConstantRedefinition]
+    rb"\AMSG ([^ \n]+) (\d+) (([^ \n]+) )?(\d+)\r\n"
+)
+parser.HMSG_RE = re.compile(  # pyright: ignore[reportConstantRedefinition]
+    rb"\AHMSG ([^ \n]+) (\d+) (([^ \n]+) )?(\d+) (\d+)\r\n"
+)
 
 
 def _nothing() -> None:
@@ -256,7 +266,25 @@ class NatsWire:
 
 
 class _Client(Client):
-    """nats-py's client closes for good at most errors the server names; ours comes back."""
+    """nats-py's client closes for good at most errors the server names; ours comes back.
+
+    And it stops reading for good at a message whose subject or headers it cannot decode, which
+    any peer may send; ours passes over it.
+    """
+
+    unreadable = 0
+    """Messages that were passed over."""
+
+    async def _process_msg(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes
+    ) -> None:
+        try:
+            await super()._process_msg(sid, subject, reply, data, headers)
+        except (ValueError, LookupError) as error:
+            self.unreadable += 1
+            if self.unreadable.bit_count() == 1:  # the 1st, 2nd, 4th …: nobody can fill the log
+                where, reason = repr(subject)[:200], str(error)
+                log.warning("nats.unreadable", times=self.unreadable, subject=where, reason=reason)
 
     async def _process_err(self, err_msg: str) -> None:
         if DENIED in err_msg:
