@@ -52,12 +52,13 @@ REFUSED = "authorization"
 """Words of the server's errors, by which nats-py's own can be told apart."""
 
 # To nats-py a vertical tab, a form feed or a carriage return ends a subject, which to the server
-# are letters like any other; it would drop the connection at the line that it cannot read.
+# are letters like any other; it would drop the connection at the line that it cannot read. Of its
+# own messages the server writes two spaces where others have a reply.
 parser.MSG_RE = re.compile(  # pyright: ignore[reportConstantRedefinition]
-    rb"\AMSG ([^ \n]+) (\d+) (([^ \n]+) )?(\d+)\r\n"
+    rb"\AMSG +([^ \n]+) +(\d+) +(([^ \n]+) +)?(\d+) *\r\n"
 )
 parser.HMSG_RE = re.compile(  # pyright: ignore[reportConstantRedefinition]
-    rb"\AHMSG ([^ \n]+) (\d+) (([^ \n]+) )?(\d+) (\d+)\r\n"
+    rb"\AHMSG +([^ \n]+) +(\d+) +(([^ \n]+) +)?(\d+) +(\d+) *\r\n"
 )
 
 
