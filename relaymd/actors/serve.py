@@ -22,6 +22,7 @@ from relaymd.actors.disk import DatabaseError
 from relaymd.actors.ledger import Ledger
 from relaymd.actors.orchestrator import World, orchestrator
 from relaymd.actors.presence import Presence
+from relaymd.actors.providers.configured import clusters
 from relaymd.actors.providers.local import LocalProvider
 from relaymd.actors.registry import Hints
 from relaymd.actors.supervisor import CrashLoopError, innermost
@@ -76,6 +77,7 @@ async def serve(config: Config, environ: Mapping[str, str]) -> None:
         Ledger.open(disk, wall=_wall) as ledger,
         _connected(config, Role.ORCHESTRATOR, presence.reset) as bus,
         _hints(config) as hints,
+        clusters(config) as far,
     ):
         presence.reset()
         local = LocalProvider(
@@ -91,7 +93,7 @@ async def serve(config: Config, environ: Mapping[str, str]) -> None:
             journal=NatsJournal(bus),
             ledger=ledger,
             presence=presence,
-            providers=[local],
+            providers=[local, *far],
             rng=random.Random(),
             policy=policy(config),
             restarts=RestartPolicy(),

@@ -35,8 +35,11 @@ EARLIER = timedelta(days=2)
 MANY = 100
 """Names in one question."""
 
-AT_HOME = 'cd && mkdir -p -- "$1" && shift && exec "$@"'
-"""Relative names in a script are then as a person means them."""
+AT_HOME = """cd && mkdir -p -- "$1" && shift || exit
+for name in $(env | sed -n 's/^\\(SBATCH_[A-Z_]*\\)=.*/\\1/p'); do unset "$name"; done
+exec "$@"
+"""
+"""Relative names in a script are as a person means them, and it alone says what is asked for."""
 
 KEEP = """cd && umask 077 && mkdir -p -- "$(dirname -- "$1")" &&
 cat >"$1.new.$$" && mv -- "$1.new.$$" "$1"

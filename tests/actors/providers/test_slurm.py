@@ -59,6 +59,17 @@ async def test_an_allocation_is_submitted_under_its_own_id(paper: PaperSlurm) ->
     assert (paper.home / "relaymd-logs").is_dir(), "SLURM does not start a job that cannot log"
 
 
+async def test_nothing_but_the_script_says_what_is_asked_for(paper: PaperSlurm) -> None:
+    paper.says("sbatch", "4711\n")
+    paper.does("sbatch", f"env >{paper.folder}/environment; pwd >{paper.folder}/where")
+    paper.environment |= {"SBATCH_EXPORT": "ALL", "SBATCH_PARTITION": "other", "KEPT": "1"}
+    await provider(paper).submit(allocation())
+
+    seen = (paper.folder / "environment").read_text()
+    assert ("SBATCH_" in seen, "KEPT=1" in seen) == (False, True)
+    assert (paper.folder / "where").read_text().strip() == str(paper.home)
+
+
 async def test_the_secret_is_in_a_private_file_and_nowhere_else(paper: PaperSlurm) -> None:
     paper.says("sbatch", "4711\n")
     await provider(paper).submit(allocation())

@@ -1,0 +1,34 @@
+"""The clusters that a configuration names, as providers."""
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from relaymd import connection
+from relaymd.actors.providers import worker_environment
+from relaymd.actors.providers.provider import Provider
+from relaymd.actors.providers.shells import shell_for
+from relaymd.actors.providers.slurm import SlurmProvider
+from relaymd.actors.providers.ssh import SshShell
+from relaymd.config import Config
+from relaymd.connection import Role
+from relaymd.core.clusters import ClusterConfig
+
+
+@asynccontextmanager
+async def clusters(config: Config) -> AsyncGenerator[list[Provider]]:
+    """One for each cluster; the connections they open are closed at the end.
+
+    Raises NoStackError where nothing says how workers reach the server.
+    """
+    async with AsyncExitStack() as stack:
+        yield [_slurm(config, cluster, stack) for cluster in config.clusters]
+
+
+def _slurm(config: Config, cluster: ClusterConfig, stack: AsyncExitStack) -> Provider:
+    shell = shell_for(cluster.ssh, Path(config.state_dir))
+    if isinstance(shell, SshShell):
+        stack.push_async_callback(shell.close)
+    access = connection.find(config, Role.WORKER)
+    environment = worker_environment.for_cluster(config, cluster, access)
+    return SlurmProvider(cluster, shell, environment)
