@@ -24,7 +24,7 @@ STACK := --extra worker --extra orchestrator --extra cli
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up demo test test-system simulate simulate-hour chaos bench check format lock wheel tools clean
+.PHONY: help up demo test test-system simulate simulate-hour chaos bench bench-all bench-check check format lock wheel tools clean
 
 help: ## List these targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -42,8 +42,14 @@ test: $(VENV)/.dev ## The tests, without those that start whole stacks.
 test-system: $(VENV)/.engines ## The tests that start whole stacks, and hurt them.
 	PATH="$(CURDIR)/$(TOOLS):$$PATH" $(PYTEST) -m system -q $(ARGS)
 
-bench: $(VENV)/.dev ## How fast an idle worker starts a job. ARGS="--jobs 200"
-	$(BIN)/python -m benchmarks.bench_start $(ARGS)
+bench: $(VENV)/.dev ## Our figures beside bare probes, quickly. ARGS="control start"
+	$(BIN)/python -m benchmarks --quick $(ARGS)
+
+bench-all: $(VENV)/.dev ## All of them at length, and beside other schedulers.
+	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-check: $(VENV)/.dev ## Fails where a ratio is 30 % worse than benchmarks/baseline.json.
+	$(BIN)/python -m benchmarks --quick --check $(ARGS)
 
 chaos: $(VENV)/.dev ## Everything fails at random while jobs run. SECONDS=600 SEED=1
 	PATH="$(CURDIR)/$(TOOLS):$$PATH" RELAYMD_CHAOS_SECONDS=$(SECONDS) RELAYMD_CHAOS_SEED=$(SEED) \

@@ -29,6 +29,7 @@ from relaymd import logs, process
 BENCHMARKS = (
     "heartbeats",
     "control",
+    "start",
 )
 """Modules `bench_NAME` with a `measure`, in the order in which they run."""
 
@@ -58,6 +59,8 @@ def main() -> int:
         failed=failed,
     )
     _write(run, given.json)
+    if given.keep:
+        baseline.write(run, given.baseline)
     worse = baseline.compare(run, given.baseline) if given.check else []
     for line in worse:
         print(f"WORSE: {line}", file=sys.stderr)
@@ -73,6 +76,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS], metavar="NAME")
     parser.add_argument("--quick", action="store_true", help="fewer of everything")
     parser.add_argument("--check", action="store_true", help="compare with the baseline")
+    parser.add_argument("--keep", action="store_true", help="take the ratios for the baseline")
     parser.add_argument("--baseline", type=Path, default=baseline.FILE)
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"))
     parser.add_argument("--folder", type=Path, help="on the disk to measure")

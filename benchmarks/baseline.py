@@ -25,7 +25,7 @@ def compare(run: Run, file: Path) -> list[str]:
     """
     known = read(file)
     return [
-        f"{row.what}: {row.ratio:.3f} x {row.beside_what}, the baseline is {known[row.what].ratio:.3f}"
+        f"{row.what}: {row.ratio:.3f} x {row.beside_what}, before {known[row.what].ratio:.3f}"
         for row in run.rows
         if row.ratio is not None and row.what in known and _worsening(row, known[row.what]) > WORSE
     ]

@@ -1,7 +1,7 @@
 """Heartbeats a second, each checked against the worker's leases and answered.
 
-1,000 workers with a connection each, one question at a time. Beside it an echo responder on
-nats-py alone, asked by the same workers, turn about.
+1,000 workers with a connection each, one running job and one idle slot, one heartbeat at a
+time. Beside it an echo responder on nats-py alone, asked by the same workers, turn about.
 """
 
 import asyncio
@@ -10,11 +10,13 @@ from collections.abc import Callable
 
 from benchmarks import bare
 from benchmarks.crowd import SimulatedWorker, crowd, together
-from benchmarks.rig import Plane, bare_part, plane
+from benchmarks.rig import bare_part, plane, submit
 from benchmarks.rows import Row, Rows, Setting, at_least, median
 
 WORKERS = 1000
 ROUNDS = 3
+WAIT = 60.0
+"""Seconds a question for work stays open: as of workers with a slot to spare."""
 
 
 async def measure(setting: Setting) -> Rows:
@@ -26,7 +28,17 @@ async def measure(setting: Setting) -> Rows:
         bare_part(there, "echo"),
         crowd(there.url, there.worker_password, [f"w-{n}" for n in range(WORKERS)]) as workers,
     ):
-        await together(worker.register() for worker in workers)
+        await together(worker.register(slots=2) for worker in workers)
+        operator = await there.operator()
+        await submit(operator, WORKERS)
+        for worker, work in zip(
+            workers, await together(w.work(WAIT) for w in workers), strict=True
+        ):
+            assert work is not None, "not every worker got a job"
+            await worker.start(work)
+            worker.hold(work)
+            worker.ask_for_work(slot=1, wait=WAIT)
+        await there.quiet()
         for _ in range(ROUNDS):
             others.append(await _rate(workers, each, _echo))
             ours.append(await _rate(workers, each, SimulatedWorker.beat))

@@ -1,26 +1,25 @@
-"""How long an idle worker takes to start a submitted job, from the acknowledged submit on.
+"""How long an idle worker takes to start a submitted job.
 
-A whole stack, as `relaymd up` starts it, with one idle worker and the folder store. Every time is
-taken by one observer's clock: when the answer to the submit came, and when the events `started`
-(the worker confirmed its lease) and `launched` (the engine runs) came. So the figures include the
-ledger's transaction and the way of the event back. The bare round trip over the same server
-stands beside them.
+First the control plane alone: from the sending of a submit to the assignment in the hands of a
+simulated worker, turn about with a bare echo over the same bus. Both the job and the lease are
+on disk by then. Then a whole stack, as `relaymd up` starts it, with one real worker and the
+folder store, seen by a follower of the events `started` (the worker confirmed its lease) and
+`launched` (the engine runs), so with the way of the event through the stream.
 """
 
-import argparse
 import asyncio
 import secrets
-import sys
-import tempfile
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import msgspec
-import nats
-from nats.aio.msg import Msg
 
+from benchmarks import bare
+from benchmarks.crowd import crowd
+from benchmarks.rig import bare_part, plane, submit
+from benchmarks.rows import Row, Rows, Setting, at_most, median, p99
 from examples.demo.stack import Stack, running
 from relaymd.bus import contract
 from relaymd.bus.bus import Bus
@@ -35,12 +34,6 @@ from relaymd.core.job import Bundle
 from relaymd.storage import bundles, keys
 from relaymd.storage.open import open_store
 from relaymd.storage.store import Store
-
-# pyright: reportUnknownMemberType=false
-# nats-py is typed in part.
-
-TARGET = 50.0
-"""Milliseconds within which `started` must come, in the median."""
 
 PAUSE = 0.1
 """Seconds after a job's end in which its worker becomes idle again."""
@@ -89,7 +82,7 @@ class Bench:
         return Submit(job=job, title="bench", bundle=bundle)
 
 
-async def measure(state: Path, scratch: Path, count: int) -> list[Times]:
+async def starts(state: Path, scratch: Path, count: int) -> list[Times]:
     """The first job starts the worker and is not counted."""
     async with (
         operator(state) as bus,
@@ -126,63 +119,71 @@ def _access(state: Path, role: Role) -> tuple[str, str]:
     return read_connection(state).nats_url, read_credentials(state).passwords[role]
 
 
-async def round_trips(state: Path, count: int) -> list[float]:
-    """Milliseconds of a bare request and reply between two connections, by nats-py alone."""
-    url, password = _access(state, Role.ORCHESTRATOR)
-    answering = await nats.connect(url, user=Role.ORCHESTRATOR, password=password)
-    url, password = _access(state, Role.OPERATOR)
-    asking = await nats.connect(
-        url, user=Role.OPERATOR, password=password, inbox_prefix=b"_INBOX.operator.bench"
-    )
+async def measure(setting: Setting) -> Rows:
+    count = setting.of(20, 100)
+    given, bare = await assignments(setting.scratch, 10 * count)
+    async with running(Stack(setting.scratch / "stack"), setting.scratch / "stack") as stack:
+        times = await starts(stack.state, setting.scratch, count)
+    what = "submit sent to job in an idle worker's hands, both durable"
+    beside = "bare NATS request"
+    return [
+        Row(
+            what=f"{what}, p50",
+            figure=median(given),
+            unit="ms",
+            aim=at_most(5),
+            beside=median(bare),
+            beside_what=beside,
+            ratio_aim=at_most(15),
+        ),
+        Row(
+            what=f"{what}, p99",
+            figure=p99(given),
+            unit="ms",
+            aim=at_most(20),
+            beside=median(bare),
+            beside_what=beside,
+            ratio_aim=at_most(60),
+        ),
+        Row(
+            what="submit answered to lease confirmed, as a follower of events sees it, p50",
+            figure=median([one.started for one in times]),
+            unit="ms",
+        ),
+        Row(
+            what="submit answered to engine runs, as a follower of events sees it, p50",
+            figure=median([one.launched for one in times]),
+            unit="ms",
+        ),
+    ]
 
-    async def answer(message: Msg) -> None:
-        await message.respond(b"{}")
 
-    await answering.subscribe("relaymd.operator.bench", cb=answer)
-    await answering.flush()
+async def assignments(scratch: Path, count: int) -> tuple[list[float], list[float]]:
+    """Milliseconds from a submit to its assignment, and of a bare echo, turn about.
+
+    One simulated worker whose question for work is open, one operator, the real orchestrator.
+    """
     found: list[float] = []
-    for _ in range(count):
-        begin = time.perf_counter()
-        await asking.request("relaymd.operator.bench", b"{}", timeout=5)
-        found.append((time.perf_counter() - begin) * 1000)
-    await asking.close()
-    await answering.close()
-    return found
-
-
-def quantile(values: Sequence[float], share: float) -> float:
-    """The value that this share of all does not exceed."""
-    return sorted(values)[min(int(share * len(values)), len(values) - 1)]
-
-
-def _line(name: str, values: Sequence[float]) -> str:
-    median, p99 = quantile(values, 0.5), quantile(values, 0.99)
-    return f"{name:<34} {median:8.2f} {p99:8.2f} {max(values):8.2f}"
-
-
-async def bench(count: int) -> bool:
-    """Measure and print; whether the target is met."""
-    with tempfile.TemporaryDirectory(prefix="relaymd-bench-") as folder:
-        scratch = Path(folder)
-        async with running(Stack(scratch / "stack"), scratch / "stack") as stack:
-            times = await measure(stack.state, scratch, count)
-            bare = await round_trips(stack.state, 10 * count)
-    started = [one.started for one in times]
-    print(f"{count} jobs, one after another; milliseconds after the acknowledged submit\n")
-    print(f"{'':<34} {'median':>8} {'p99':>8} {'worst':>8}")
-    print(_line("started (lease confirmed)", started))
-    print(_line("launched (engine runs)", [one.launched for one in times]))
-    print(_line("bare NATS request and reply", bare))
-    median = quantile(started, 0.5)
-    print(f"\nstarted within {TARGET:.0f} ms in the median: {'yes' if median <= TARGET else 'NO'}")
-    return median <= TARGET
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--jobs", type=int, default=50, help="how many; the more, the surer")
-    return 0 if asyncio.run(bench(parser.parse_args().jobs)) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    bare_ones: list[float] = []
+    async with (
+        plane(scratch) as there,
+        bare_part(there, "echo"),
+        crowd(there.url, there.worker_password, ["w-1"]) as (worker,),
+    ):
+        operator = await there.operator()
+        await worker.register()
+        echo = bare.ECHO.format(worker=worker.id)
+        for _ in range(count):
+            begin = time.perf_counter()
+            await worker.line.ask(echo, b"{}")
+            bare_ones.append((time.perf_counter() - begin) * 1000)
+            async with asyncio.TaskGroup() as group:
+                asked = group.create_task(worker.work(LONGEST))
+                await worker.beat()  # so that the question is there
+                begin = time.perf_counter()
+                group.create_task(submit(operator, 1))
+                work = await asked
+                found.append((time.perf_counter() - begin) * 1000)
+            assert work is not None, "no assignment came"
+            await worker.complete(work)
+    return found, bare_ones

@@ -71,10 +71,12 @@ class Line(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         error = BrokenLineError(f"{self.name}: the connection is lost")
-        for future in [self._ready, *self._open.values()]:
+        if not self._ready.done():
+            self._ready.set_exception(error)
+        for future in self._open.values():
             if not future.done():
                 future.set_exception(error)
-                future.exception()
+                future.exception()  # whoever gave up waiting need not hear of it
         self._open.clear()
         if not self.closed.done():
             self.closed.set_result(None)
@@ -147,7 +149,7 @@ async def dial(url: str, role: Role, password: str, name: str) -> Line:
     place = urlsplit(url)
     loop = asyncio.get_running_loop()
     _, line = await loop.create_connection(
-        lambda: Line(role, password, name), place.hostname, place.port
+        lambda: Line(role, password, name), place.hostname or "", place.port or 4222
     )
     await line.ready()
     return line
@@ -162,22 +164,25 @@ class SimulatedWorker:
         self.instance = InstanceId("i-" + line.name)
         pong = encode(m.Pong(instance=self.instance))
         line.serve(f"relaymd.control.{self.id}.ping", lambda: pong)
-        beat = m.Heartbeat(worker=self.id, instance=self.instance)
-        self._beat = (contract.HEARTBEAT.of(beat), encode(beat))
+        self.hold()
 
     async def register(self, slots: int = 1) -> None:
         message = m.Register(worker=self.id, instance=self.instance, slots=slots)
         await self.line.say(contract.REGISTER, message)
 
-    def beat(self) -> asyncio.Future[bytes]:
-        """An idle worker's heartbeat."""
-        return self.line.ask(*self._beat)
-
-    def beat_with(self, held: Sequence[m.Assignment]) -> asyncio.Future[bytes]:
-        """The heartbeat of a worker that runs these."""
+    def hold(self, *held: m.Assignment) -> None:
+        """From now on the heartbeats list these."""
         leases = tuple(m.HeldLease(job=work.job, epoch=work.epoch) for work in held)
         beat = m.Heartbeat(worker=self.id, instance=self.instance, leases=leases)
-        return self.line.ask(contract.HEARTBEAT.of(beat), encode(beat))
+        self._beat = (contract.HEARTBEAT.of(beat), encode(beat))
+
+    def beat(self) -> asyncio.Future[bytes]:
+        return self.line.ask(*self._beat)
+
+    def ask_for_work(self, slot: int, wait: float) -> asyncio.Future[bytes]:
+        """A question that stays open beside others; an encoded WorkAnswer answers it."""
+        ask = m.AskForWork(worker=self.id, instance=self.instance, slot=slot, wait=wait)
+        return self.line.ask(contract.WORK.of(ask), encode(ask))
 
     async def work(self, wait: float, slot: int = 0) -> m.Assignment | None:
         ask = m.AskForWork(worker=self.id, instance=self.instance, slot=slot, wait=wait)

@@ -42,10 +42,10 @@ class Asks:
     def __init__(self, ledger: Ledger, presence: Presence) -> None:
         self._ledger = ledger
         self._presence = presence
-        self._open: dict[tuple[WorkerId, int], Ask] = {}
+        self._open: dict[WorkerId, dict[int, Ask]] = {}
 
     def __iter__(self) -> Iterator[Ask]:
-        return iter([*self._open.values()])
+        return iter([ask for asks in self._open.values() for ask in asks.values()])
 
     def clear(self) -> None:
         """Forget them all; who asked will ask again."""
@@ -56,40 +56,47 @@ class Asks:
     def put(self, seat: Seat, instance: InstanceId, wait: float) -> Ask:
         """Note that a slot is idle, until it gets work or `wait` seconds are over."""
         loop = asyncio.get_running_loop()
-        key = (seat.worker, seat.slot)
-        if (older := self._open.pop(key, None)) is not None:
+        asks = self._open.setdefault(seat.worker, {})
+        if (older := asks.pop(seat.slot, None)) is not None:
             older.nothing()
         answer: asyncio.Future[WorkAnswer] = loop.create_future()
-        timer = loop.call_later(wait, self._end, key, answer)
+        timer = loop.call_later(wait, self._end, seat, answer)
         ask = Ask(seat, instance, self._presence.clock(), answer, timer)
-        self._open[key] = ask
+        asks[seat.slot] = ask
         return ask
 
     def take(self, seat: Seat) -> Ask:
-        return self._open.pop((seat.worker, seat.slot))
+        asks = self._open[seat.worker]
+        ask = asks.pop(seat.slot)
+        if not asks:
+            del self._open[seat.worker]
+        return ask
 
     def remove(self, ask: Ask) -> None:
-        key = (ask.seat.worker, ask.seat.slot)
-        if self._open.get(key) is ask:
-            del self._open[key]
+        if self._of(ask.seat) is ask:
+            self.take(ask.seat)
 
     def slots(self, worker: WorkerId) -> tuple[int, ...]:
         """The worker's slots whose question is open."""
-        return tuple(slot for asking, slot in self._open if asking == worker)
+        return tuple(self._open.get(worker, ()))
 
     def idle(self) -> list[Seat]:
         """Seats that may get a job: they asked, hold no lease, and their worker is there."""
         return [
             ask.seat
-            for ask in self._open.values()
+            for asks in self._open.values()
+            for ask in asks.values()
             if not self._presence.is_disconnected(ask.seat.worker)
             and lease_of(self._ledger, ask.seat) is None
         ]
 
-    def _end(self, key: tuple[WorkerId, int], answer: asyncio.Future[WorkAnswer]) -> None:
-        ask = self._open.get(key)
+    def _of(self, seat: Seat) -> Ask | None:
+        return self._open.get(seat.worker, {}).get(seat.slot)
+
+    def _end(self, seat: Seat, answer: asyncio.Future[WorkAnswer]) -> None:
+        ask = self._of(seat)
         if ask is not None and ask.answer is answer:
-            del self._open[key]
+            self.take(seat)
             ask.nothing()
 
 

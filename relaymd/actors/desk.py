@@ -73,7 +73,7 @@ class Desk(Actor):
             submitted_at=now,
             queued_at=now,
         )
-        return self._views.of(await self._ledger.add(job, by=message.by))
+        return self._views.taken(await self._ledger.add(job, by=message.by))
 
     async def _show(self, message: operating.ShowJob) -> operating.JobDetails:
         job = await self._ledger.fetch(message.job)

@@ -15,6 +15,7 @@ from relaymd.core.backlog import Backlog
 from relaymd.core.events import JobEvent, Submitted
 from relaymd.core.ids import AllocationId, JobId, UnixTime, WorkerId
 from relaymd.core.job import Job, JobState, apply
+from relaymd.core.resources import Seat
 from relaymd.core.worker import Worker, WorkerEvent
 
 T = TypeVar("T")
@@ -123,6 +124,10 @@ class Ledger:
 
     def held_by(self, worker: WorkerId) -> Mapping[JobId, Job]:
         return self._state.held_by(worker)
+
+    def seats_of(self, worker: WorkerId) -> tuple[Seat, ...]:
+        """The slots of a registered worker, by their number."""
+        return self._state.seats_of(worker)
 
     def worker_of(self, allocation: AllocationId) -> Worker | None:
         return self._state.worker_of(allocation)

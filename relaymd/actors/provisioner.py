@@ -25,7 +25,6 @@ from relaymd.core.provisioning import Offer, Submit, Withdraw, plan
 from relaymd.core.reaping import Evidence, evidence
 from relaymd.core.resources import Seat
 from relaymd.core.restarts import RestartPolicy
-from relaymd.core.worker import seats
 
 log = structlog.get_logger(__name__)
 
@@ -131,7 +130,7 @@ class Provisioner(Actor):
             if not worker.leaving
             and not self._presence.is_disconnected(worker.id)
             and self._sightings.of(self._ledger.allocation_of(worker.id)) is not Evidence.GONE
-            for seat in seats(worker)
+            for seat in self._ledger.seats_of(worker.id)
             if (seat.worker, seat.slot) not in taken
         ]
 

@@ -23,7 +23,6 @@ from relaymd.core.job import Job, JobState
 from relaymd.core.lease import Lease
 from relaymd.core.resources import Seat
 from relaymd.core.scheduling import Assign, assign
-from relaymd.core.worker import seats
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +69,7 @@ class Scheduler(Actor):
             text = f"worker {worker.id} has no slot {message.slot}"
             raise RefusedError.because(RefusalCode.INVALID, text)
         self._presence.hear(worker.id)
-        seat = next(seat for seat in seats(worker) if seat.slot == message.slot)
+        seat = self._ledger.seats_of(worker.id)[message.slot]
         # A NaN compares false with everything and ends as the shortest wait.
         wait = min(message.wait, contract.LONGEST_WAIT) if message.wait > 0 else 0.0
         ask = self._asks.put(seat, message.instance, wait)
@@ -97,7 +96,8 @@ class Scheduler(Actor):
     def _seats(self) -> list[Seat]:
         """All that there are, idle or not."""
         workers = self._ledger.workers.values()
-        return [seat for worker in workers if not worker.leaving for seat in seats(worker)]
+        here = (worker.id for worker in workers if not worker.leaving)
+        return [seat for id in here for seat in self._ledger.seats_of(id)]
 
     def _look_after(self, ask: Ask) -> None:
         """Answer those who can get nothing, and end the lease that an asking slot has lost."""
@@ -138,7 +138,7 @@ class Scheduler(Actor):
         )
         ask = self._asks.take(step.seat)
         self._hand_out(ask, self._ledger.record(job.id, Assigned(lease=lease)))
-        log.info("job.assigned", job=job.id, worker=lease.worker, epoch=lease.epoch)
+        log.debug("job.assigned", job=job.id, worker=lease.worker, epoch=lease.epoch)
 
     def _hand_out(self, ask: Ask, granted: asyncio.Future[Job]) -> None:
         """Answer once the lease is on disk."""

@@ -8,7 +8,8 @@ from relaymd.core.allocation import Allocation, AllocationState
 from relaymd.core.backlog import Backlog
 from relaymd.core.ids import AllocationId, JobId, WorkerId
 from relaymd.core.job import Job, JobState
-from relaymd.core.worker import Worker
+from relaymd.core.resources import Seat
+from relaymd.core.worker import Worker, seats
 
 _NONE: Mapping[JobId, Job] = {}
 
@@ -24,6 +25,7 @@ class State:
         self.allocations: dict[AllocationId, Allocation] = {}
         self.seq = snapshot.seq
         self.published = snapshot.published
+        self._seats: dict[WorkerId, tuple[Seat, ...]] = {}
         self._held: dict[WorkerId, dict[JobId, Job]] = {}
         self._by_allocation: dict[AllocationId, WorkerId] = {}
         self._homes: dict[WorkerId, AllocationId] = {}
@@ -66,6 +68,7 @@ class State:
     def put_worker(self, worker: Worker) -> None:
         self.drop_worker(worker.id)
         self.workers[worker.id] = worker
+        self._seats[worker.id] = tuple(seats(worker))
         if worker.allocation is not None:
             self._settle(worker.id, worker.allocation)
         elif worker.external:
@@ -75,6 +78,7 @@ class State:
 
     def drop_worker(self, id: WorkerId) -> None:
         worker = self.workers.pop(id, None)
+        self._seats.pop(id, None)
         if worker is None:
             return
         if self._places.get(place := (worker.cluster, worker.external)) == id:
@@ -82,6 +86,10 @@ class State:
         allocation = self._homes.pop(id, None)
         if allocation is not None and self._by_allocation.get(allocation) == id:
             del self._by_allocation[allocation]
+
+    def seats_of(self, worker: WorkerId) -> tuple[Seat, ...]:
+        """The slots of a registered worker, by their number."""
+        return self._seats[worker]
 
     def worker_of(self, allocation: AllocationId) -> Worker | None:
         id = self._by_allocation.get(allocation)

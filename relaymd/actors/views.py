@@ -16,7 +16,7 @@ from relaymd.core.reaping import LivenessPolicy, judge
 from relaymd.core.resources import Requirements
 from relaymd.core.scheduling import explain
 from relaymd.core.segments import segments
-from relaymd.core.worker import Worker, seats
+from relaymd.core.worker import Worker
 
 _decode = msgspec.json.Decoder(JobChanged).decode
 
@@ -32,6 +32,10 @@ class Views:
 
     def of(self, job: Job) -> JobView:
         return self._view(job, self._reasons())
+
+    def taken(self, job: Job) -> JobView:
+        """For the answer to a submit: why it waits is told to whoever asks later."""
+        return JobView(job=job, progress=self._progress(job))
 
     def of_many(self, jobs: Iterable[Job]) -> tuple[JobView, ...]:
         why = self._reasons()
@@ -75,7 +79,8 @@ class Views:
         """Explains each class once, for a page may show a thousand jobs of the same."""
         known: dict[Requirements, str] = {}
         workers = self._ledger.workers.values()
-        all_seats = [seat for worker in workers if not worker.leaving for seat in seats(worker)]
+        here = (worker.id for worker in workers if not worker.leaving)
+        all_seats = [seat for id in here for seat in self._ledger.seats_of(id)]
         idle = self._asks.idle()
 
         def why(need: Requirements) -> str:

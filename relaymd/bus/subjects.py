@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -52,7 +53,15 @@ class Subject(Generic[Msg]):
     def of(self, message: Msg) -> str:
         """The subject this very message travels on. Raises ValueError for an unfit identifier."""
 
-        return HOLE.sub(lambda hole: _token(str(getattr(message, hole[1]))), self.template)
+        words = [*self._words]
+        for place in range(1, len(words), 2):
+            words[place] = _token(str(getattr(message, words[place])))
+        return "".join(words)
+
+    @cached_property
+    def _words(self) -> tuple[str, ...]:
+        """What stands between the holes, and at every second place the name of one."""
+        return tuple(HOLE.split(self.template))
 
 
 @dataclass(frozen=True)
