@@ -114,6 +114,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     worker_drain_seconds: float = 120.0
     """The longest a drain may take where no allocation's end limits it."""
 
+    worker_transfer_memory_mib: int = 256
+    """The most that a checkpoint's way into the store or back may take of memory, a job."""
+
+    worker_staging_mib: int = 8192
+    """The most that waits on the worker's disk to be stored, a job; 0: nothing does."""
+
     worker_alone_seconds: float = 900.0
     """How long a worker goes on without the control plane before it stops the engine."""
 
@@ -264,6 +270,10 @@ def _complaint(setting: Setting, config: Config) -> str | None:
             return "it cannot be less than 0"
         case "worker_slots" if isinstance(value, int) and value < 1:
             return "it must be at least 1"
+        case "worker_transfer_memory_mib" if value < 32:
+            return "it must be at least 32"
+        case "worker_staging_mib" if value < 0:
+            return "it cannot be less than 0"
         case key if key.endswith("_port") and not 0 <= value <= 65535:
             return f"{value} is not a port"
         case key if key.endswith("_seconds") and not 0 < value < float("inf"):

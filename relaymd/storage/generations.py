@@ -8,7 +8,7 @@ import msgspec
 from relaymd.core.checkpoint import Checkpoint
 from relaymd.core.ids import JobId
 from relaymd.storage import keys
-from relaymd.storage.manifest import CHUNK_SIZE, FORMAT, FileEntry, Manifest, digest
+from relaymd.storage.manifest import CHUNK_SIZE, FORMAT, FileEntry, Manifest, Pack, digest
 from relaymd.storage.store import (
     DamagedObjectError,
     MissingObjectError,
@@ -30,7 +30,7 @@ async def put_manifest(
 
     size, uploaded: bytes, as the upload told them.
     """
-    data = msgspec.json.encode(manifest)
+    data = msgspec.json.encode(msgspec.structs.replace(manifest, format=FORMAT))
     found = digest(data)
     key = keys.manifest(manifest.job, manifest.generation, manifest.epoch, found)
     await store.put(key, data)
@@ -73,6 +73,7 @@ async def load_manifest(store: Store, job: JobId, checkpoint: Checkpoint) -> Man
         whose = f"generation {manifest.generation} of {manifest.job}"
         raise DamagedObjectError(key, f"it is the manifest of {whose}")
     _check_files(key, manifest.files)
+    _check_packs(key, manifest)
     return manifest
 
 
@@ -91,6 +92,24 @@ def _decoded(key: str, data: bytes) -> Manifest:
         return msgspec.json.decode(data, type=Manifest)
     except msgspec.DecodeError as exc:
         raise DamagedObjectError(key, f"it cannot be read: {exc}") from exc
+
+
+def _check_packs(key: str, manifest: Manifest) -> None:
+    sizes = {chunk.digest: chunk.size for file in manifest.files for chunk in file.chunks}
+    for pack in manifest.packs:
+        if not _is_sound(pack):
+            raise DamagedObjectError(key, "it holds a pack that cannot be")
+        for member in pack.members:
+            if sizes.get(member.digest, member.size) != member.size:
+                raise DamagedObjectError(key, f"the chunk {member.digest} has two sizes")
+
+
+def _is_sound(pack: Pack) -> bool:
+    sound = all(
+        0 < member.stored <= member.size <= CHUNK_SIZE and _DIGEST.fullmatch(member.digest)
+        for member in pack.members
+    )
+    return sound and pack.epoch >= 0 and 0 < pack.size <= CHUNK_SIZE
 
 
 def _check_files(key: str, files: tuple[FileEntry, ...]) -> None:

@@ -1,7 +1,8 @@
 """Where everything lies in the store. No other module spells a key.
 
     jobs/{job}/input/bundle.tar.gz                          immutable
-    jobs/{job}/checkpoints/chunks/{hh}/{hash}               content-addressed
+    jobs/{job}/checkpoints/packs/{epoch}/{hash}             chunks, a few or many in one
+    jobs/{job}/checkpoints/chunks/{hh}/{hash}               of earlier releases: read, not written
     jobs/{job}/checkpoints/manifests/{generation}-{epoch}-{hash}.json
     jobs/{job}/checkpoints/latest                           a pointer, for people
     jobs/{job}/outputs/{epoch}/…                            the results, as they were named
@@ -9,8 +10,8 @@
     jobs/{job}/failures/{epoch}/…, {epoch}.json             likewise
     jobs/{job}/logs/{epoch}/{stream}/{offset}-{size}
 
-What is written under a lease carries its epoch, or the hash of its content: a zombie cannot
-change what its successor relies on.
+What is written under a lease carries its epoch: a zombie cannot change what its successor
+relies on, nor does a successor rely on what a zombie may still remove.
 """
 
 from relaymd.core.ids import Epoch, Generation, JobId
@@ -22,6 +23,15 @@ def job(id: JobId) -> str:
 
 def bundle(id: JobId) -> str:
     return f"jobs/{id}/input/bundle.tar.gz"
+
+
+def checkpoints(id: JobId) -> str:
+    return f"jobs/{id}/checkpoints/"
+
+
+def pack(id: JobId, epoch: Epoch, name: str) -> str:
+    """By lease and content: nobody else's upload is replaced by it, nor removed with it."""
+    return f"jobs/{id}/checkpoints/packs/{epoch:06d}/{name}"
 
 
 def chunk(id: JobId, digest: str) -> str:

@@ -34,11 +34,12 @@ async def each(
             for begin in begun:
                 tasks.create_task(take_turns(begin))
     except ExceptionGroup as group:
-        raise _first(group) from None
+        raise first_error(group) from None
     return [results[index] for index in range(len(results))]
 
 
-def _first(error: Exception) -> Exception:
+def first_error(error: Exception) -> Exception:
+    """What made a group of tasks fail: the others were only cancelled."""
     while isinstance(error, ExceptionGroup):
         error = cast(ExceptionGroup[Exception], error).exceptions[0]
     return error

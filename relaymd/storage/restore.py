@@ -1,15 +1,16 @@
 """Bringing a checkpoint back: all of a generation, verified, or nothing of it.
 
 Files are made in a folder of their own and moved to their places when every one of them is
-right, so a damaged generation leaves no trace that could mix with the elder one.
+right, so a damaged generation leaves no trace that could mix with the elder one. What lies in
+that folder is looked at again by the next attempt, and only what is not right there travels.
 """
 
 import asyncio
 import os
 import shutil
-from collections.abc import Sequence
-from itertools import accumulate
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -18,11 +19,18 @@ from relaymd.core.ids import Generation, JobId
 from relaymd.process import Offload
 from relaymd.storage import keys
 from relaymd.storage.generations import load_manifest
-from relaymd.storage.manifest import Chunk, FileEntry, Manifest, digest
-from relaymd.storage.parallel import AT_ONCE, each
+from relaymd.storage.manifest import FileEntry, Manifest
+from relaymd.storage.parallel import each
 from relaymd.storage.patience import Heard, Patience, retrying
 from relaymd.storage.patterns import OURS
+from relaymd.storage.pieces import Fetch, Place, fetches, lacking, take_in, wrong
+from relaymd.storage.sending import MEMORY, at_once
 from relaymd.storage.store import DamagedObjectError, MissingObjectError, Store
+
+T = TypeVar("T")
+
+GROUP = 64
+"""Files that are looked at in one go."""
 
 STAGE = f"{OURS}restore"
 """The folder, in the job's, where files wait until all are right."""
@@ -44,6 +52,7 @@ async def restore_newest(
     root: Path,
     *,
     patience: Patience,
+    memory: int = MEMORY,
     offload: Offload = asyncio.to_thread,
     heard: Heard | None = None,
 ) -> Restored:
@@ -59,7 +68,7 @@ async def restore_newest(
 
         async def attempt(checkpoint: Checkpoint = checkpoint) -> Manifest:
             manifest = await load_manifest(store, job, checkpoint)
-            await restore(store, manifest, root, offload=offload)
+            await restore(store, manifest, root, memory=memory, offload=offload)
             return manifest
 
         try:
@@ -74,28 +83,35 @@ async def restore_newest(
 
 
 async def restore(
-    store: Store, manifest: Manifest, root: Path, *, offload: Offload = asyncio.to_thread
+    store: Store,
+    manifest: Manifest,
+    root: Path,
+    *,
+    memory: int = MEMORY,
+    offload: Offload = asyncio.to_thread,
 ) -> int:
     """Put every file of the manifest under the root, and return the bytes that had to travel.
 
     Files that are there and right are kept; files the manifest does not name are left alone.
     Raises DamagedObjectError, with the key, for a chunk that is gone or not what it was; then
     nothing has changed under the root. After any other error the next call goes on from there.
+    memory: bytes that may be held at a time.
     """
     stage = root / STAGE
     await offload(stage.mkdir, parents=True, exist_ok=True)
-    work = _Restore(store, manifest.job, root, offload)
     name = f"{manifest.generation}-{manifest.epoch}"
     places = [(file, stage / f"{name}-{index}") for index, file in enumerate(manifest.files)]
+
+    staged = await _in_groups(places, lambda group: offload(wrong, root, group))
     try:
-        staged = await each(places, work.stage)
-        await offload(_move, root, [place for place in staged if place is not None])
+        travelled = await _download(store, manifest, staged, memory, offload)
+        await offload(_move, root, staged)
     except DamagedObjectError:
         await offload(shutil.rmtree, stage, ignore_errors=True)
         raise
     await offload(_finish, root, manifest.files)
     await offload(shutil.rmtree, stage, ignore_errors=True)
-    return work.travelled
+    return travelled
 
 
 async def fetch_checkpoint(
@@ -104,85 +120,44 @@ async def fetch_checkpoint(
     checkpoint: Checkpoint,
     target: Path,
     *,
+    memory: int = MEMORY,
     offload: Offload = asyncio.to_thread,
 ) -> Manifest:
     """Download one generation into a folder, for a person. Raises StorageError, OSError."""
     manifest = await load_manifest(store, job, checkpoint)
-    await restore(store, manifest, target, offload=offload)
+    await restore(store, manifest, target, memory=memory, offload=offload)
     return manifest
 
 
-class _Restore:
-    def __init__(self, store: Store, job: JobId, root: Path, offload: Offload) -> None:
-        self._store = store
-        self._job = job
-        self._root = root
-        self._offload = offload
-        self._slots = asyncio.Semaphore(AT_ONCE)
-        """Each holds one chunk in memory."""
+async def _download(
+    store: Store, manifest: Manifest, staged: Sequence[Place], memory: int, offload: Offload
+) -> int:
+    """Make the files at their waiting places, each object asked for once."""
+    wanted = {*await _in_groups(staged, lambda group: offload(lacking, group))}
 
-        self.travelled = 0
-
-    async def stage(self, file_and_place: tuple[FileEntry, Path]) -> tuple[FileEntry, Path] | None:
-        """Make the file at its waiting place; None where it is right already at its own."""
-        file, place = file_and_place
-        if await self._offload(_is_right, self._root / file.path, file):
-            return None
-        if not await self._offload(_is_right, place, file):
-            await self._download(file, place)
-        return file, place
-
-    async def _download(self, file: FileEntry, place: Path) -> None:
-        await self._offload(_make, place, file.size)
-        starts = accumulate((chunk.size for chunk in file.chunks), initial=0)
-
-        async def write(piece: tuple[int, Chunk]) -> None:
-            async with self._slots:
-                data = await self._chunk(piece[1])
-                await self._offload(_write, place, data, piece[0])
-
-        await each(zip(starts, file.chunks, strict=False), write)
-
-    async def _chunk(self, chunk: Chunk) -> bytes:
-        key = keys.chunk(self._job, chunk.digest)
+    async def bring(fetch: Fetch) -> int:
         try:
-            data = await self._store.get(key)
-            if await self._offload(digest, data) != chunk.digest:
-                data = await self._store.get(key)  # what was damaged may have been the way here
+            data = await store.get(fetch.key)
+            if await offload(take_in, fetch, data):
+                data = await store.get(fetch.key)  # what was damaged may have been the way here
+                if fault := await offload(take_in, fetch, data):
+                    raise DamagedObjectError(fetch.key, fault)
         except MissingObjectError as exc:
-            raise DamagedObjectError(key, exc.reason) from exc
-        self.travelled += len(data)
-        if len(data) != chunk.size:
-            raise DamagedObjectError(key, f"it has {len(data)} of {chunk.size} bytes")
-        if await self._offload(digest, data) != chunk.digest:
-            raise DamagedObjectError(key, "its hash is not the one it is called by")
-        return data
+            raise DamagedObjectError(fetch.key, exc.reason) from exc
+        return len(data)
+
+    return sum(await each(fetches(manifest, staged, wanted), bring, at_once=at_once(memory)))
 
 
-def _is_right(path: Path, file: FileEntry) -> bool:
-    try:
-        if path.is_symlink() or path.stat().st_size != file.size:
-            return False
-        with open(path, "rb") as content:
-            return all(digest(content.read(chunk.size)) == chunk.digest for chunk in file.chunks)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return False
+async def _in_groups(
+    places: Sequence[Place], work: Callable[[Sequence[Place]], Awaitable[Iterable[T]]]
+) -> list[T]:
+    """The work on many files at a time, for most are small."""
+    groups = [places[at : at + GROUP] for at in range(0, len(places), GROUP)]
+    return [found for group in await each(groups, work) for found in group]
 
 
-def _make(path: Path, size: int) -> None:
-    with open(path, "wb") as file:
-        file.truncate(size)
-
-
-def _write(path: Path, data: bytes, offset: int) -> None:
-    # Opened anew for each chunk: a thread that outlives the cancelled task that waited for it
-    # must not find its descriptor in use for another file.
-    with open(path, "r+b") as file:
-        file.seek(offset)
-        file.write(data)
-
-
-def _move(root: Path, staged: Sequence[tuple[FileEntry, Path]]) -> None:
+def _move(root: Path, staged: Sequence[Place]) -> None:
     inside = root.resolve()
     for file, _ in staged:
         if not (root / file.path).parent.resolve().is_relative_to(inside):

@@ -1,111 +1,131 @@
 """Storing the files of a checkpoint: only chunks that are not known to be there travel."""
 
 import asyncio
-import os
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from pathlib import Path
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
-from relaymd.core.ids import JobId
+from relaymd.core.ids import Epoch, JobId
 from relaymd.process import Offload
-from relaymd.storage import keys
-from relaymd.storage.manifest import CHUNK_SIZE, Chunk, FileEntry, digest
-from relaymd.storage.parallel import AT_ONCE, each
-from relaymd.storage.store import ChangedFileError, Store
+from relaymd.storage.manifest import Chunk, FileEntry
+from relaymd.storage.packing import Packer
+from relaymd.storage.parallel import each, first_error
+from relaymd.storage.reading import Got, Piece, Source, batches, read
+from relaymd.storage.sending import MEMORY, Sender, Spill, at_once
+from relaymd.storage.store import Store
+from relaymd.storage.stored import Stored
+
+READERS = 4
+"""Batches that are read and hashed at a time."""
+
+
+class Read(msgspec.Struct, frozen=True, kw_only=True):
+    """What was read of the files; not all of it need be stored yet."""
+
+    files: tuple[FileEntry, ...]
+    """By path."""
+
+    unsure: tuple[str, ...] = ()
+    """Paths of files that changed under our hands, so that moments may be mixed."""
 
 
 class UploadResult(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[FileEntry, ...]
-    """By path, reused ones included: what goes into the manifest."""
-
-    size: int
-    """Bytes of all files together."""
+    """By path."""
 
     uploaded: int
     """Bytes that had to travel."""
 
 
-def chunks_of(files: Sequence[FileEntry]) -> frozenset[str]:
-    """The digests of all chunks of the files."""
-    return frozenset(chunk.digest for file in files for chunk in file.chunks)
+Settled = Callable[[Read], Awaitable[None]]
+
+
+async def as_it_is(read: Read) -> None:
+    """For files that nobody writes."""
 
 
 async def upload(
     store: Store,
     job: JobId,
-    root: Path,
-    paths: Sequence[str],
+    epoch: Epoch,
+    sources: Sequence[Source],
     *,
-    reuse: Mapping[str, FileEntry] | None = None,
-    known: AbstractSet[str] = frozenset(),
+    stored: Stored,
+    before: Mapping[str, FileEntry] = MappingProxyType({}),
+    settled: Settled = as_it_is,
+    memory: int = MEMORY,
+    spill: Spill | None = None,
     offload: Offload = asyncio.to_thread,
 ) -> UploadResult:
-    """Store the files under the root, cut into chunks. Raises StorageError, OSError.
+    """Read the files and store what the store lacks. Raises StorageError, OSError.
 
-    paths: relative; the files do not change during the call (the caller made copies), and
-        carry the mode and time of what they are copies of.
-    reuse: entries of files that have not changed since; those are taken over unread.
-    known: digests of chunks that are certainly stored, because a generation that was committed
-        or read back by this process holds them. A chunk that was found damaged is not known.
+    stored: grows by what arrives, also where the rest fails.
+    before: what was read of the files earlier, whole or not; their chunks keep its boundaries.
+    settled: called when all is read, while the rest is still on its way; what it raises ends
+        the upload and is raised.
+    memory: bytes that may be held at a time.
     """
-    reuse = reuse or {}
-    if lost := chunks_of([*reuse.values()]) - known:
-        raise ValueError(f"{len(lost)} chunks of reused files are not known to be stored")
-    cycle = _Upload(store, job, root, known, offload)
-    fresh = await each([path for path in paths if path not in reuse], cycle.file)
-    files = sorted([*fresh, *reuse.values()], key=lambda file: file.path)
-    return UploadResult(
-        files=tuple(files), size=sum(file.size for file in files), uploaded=cycle.uploaded
-    )
+    work = _Upload(stored, before, epoch, offload)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            sender = Sender(store, job, stored, tasks, offload, memory=memory, spill=spill)
+            await work.read_all(sources, sender, readers=min(READERS, at_once(memory)))
+            sender.close()
+            files = work.files(sources)
+            await settled(Read(files=files, unsure=tuple(sorted(work.unsure))))
+    except ExceptionGroup as group:
+        raise first_error(group) from None
+    return UploadResult(files=files, uploaded=sender.uploaded)
 
 
 class _Upload:
     def __init__(
-        self, store: Store, job: JobId, root: Path, known: AbstractSet[str], offload: Offload
+        self, stored: Stored, before: Mapping[str, FileEntry], epoch: Epoch, offload: Offload
     ) -> None:
-        self._store = store
-        self._job = job
-        self._root = root
-        self._known = known
+        self._stored = stored
+        self._before = before
         self._offload = offload
-        self._sent = set[str]()
-        self._slots = asyncio.Semaphore(AT_ONCE)
-        """Each holds one chunk in memory."""
+        self._packer = Packer(epoch)
+        self._given = set[str]()
+        self._chunks = defaultdict[str, list[tuple[int, Chunk]]](list)
+        self.unsure = set[str]()
 
-        self.uploaded = 0
+    async def read_all(self, sources: Sequence[Source], sender: Sender, *, readers: int) -> None:
+        async def take(batch: tuple[Piece, ...]) -> None:
+            for got in await self._offload(read, batch, self._is_stored):
+                await self._take(got, sender)
 
-    async def file(self, path: str) -> FileEntry:
-        status = await self._offload(os.stat, self._root / path)
+        await each(batches(sources, self._before), take, at_once=readers)
+        if rest := self._packer.rest():
+            await sender.give(*rest)
 
-        async def chunk(offset: int) -> Chunk:
-            return await self._chunk(path, offset, min(CHUNK_SIZE, status.st_size - offset))
+    def files(self, sources: Sequence[Source]) -> tuple[FileEntry, ...]:
+        found = [
+            FileEntry(
+                path=source.path,
+                size=source.print.size,
+                mode=source.print.mode & 0o777,
+                mtime_ns=source.print.mtime_ns,
+                chunks=tuple(chunk for _, chunk in sorted(self._chunks[source.path])),
+            )
+            for source in sources
+        ]
+        return tuple(sorted(found, key=lambda file: file.path))
 
-        return FileEntry(
-            path=path,
-            size=status.st_size,
-            mode=status.st_mode & 0o777,
-            mtime_ns=status.st_mtime_ns,
-            chunks=tuple(await each(range(0, status.st_size, CHUNK_SIZE), chunk)),
-        )
+    def _is_stored(self, digest: str) -> bool:
+        """Also what is on its way: if it does not arrive, the whole upload fails."""
+        return digest in self._stored or digest in self._given
 
-    async def _chunk(self, path: str, offset: int, size: int) -> Chunk:
-        async with self._slots:
-            chunk, data = await self._offload(_read, self._root / path, offset, size)
-            if chunk.digest not in self._known and chunk.digest not in self._sent:
-                # Whoever meets the same chunk while it travels relies on it: if it does not
-                # arrive, the whole upload fails.
-                self._sent.add(chunk.digest)
-                await self._store.put(keys.chunk(self._job, chunk.digest), data)
-                self.uploaded += size
-        return chunk
-
-
-def _read(path: Path, offset: int, size: int) -> tuple[Chunk, bytes]:
-    with open(path, "rb") as file:
-        file.seek(offset)
-        data = file.read(size)
-    if len(data) != size:
-        raise ChangedFileError(f"{path} became shorter while it was read")
-    return Chunk(digest(data), size), data
+    async def _take(self, got: Got, sender: Sender) -> None:
+        path = got.piece.source.path
+        self._chunks[path].append((got.piece.offset, got.chunk))
+        if not got.sure:
+            self.unsure.add(path)
+            return
+        if got.data is None or got.chunk.digest in self._given:
+            return
+        self._given.add(got.chunk.digest)
+        if full := self._packer.add(got.chunk, got.data):
+            await sender.give(*full)

@@ -1,6 +1,6 @@
 """One lease's checkpoint cycle: copy, upload, report; generation by generation.
 
-    copy what changed ──► upload chunks, manifest ──► report ──► accepted: it exists
+    chunks of what changed ──► manifest ──► report ──► accepted: it exists
 
 A generation that is uploaded but not answered for waits in `unanswered`; the reports go out in
 order, and the orchestrator takes each once. Cycles of one lease never overlap.
@@ -8,7 +8,6 @@ order, and the orchestrator takes each once. Cycles of one lease never overlap.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import msgspec
 import structlog
@@ -21,14 +20,14 @@ from relaymd.core.ids import Generation
 from relaymd.core.outcome import Outcome
 from relaymd.core.specification import Specification
 from relaymd.storage.generations import put_latest, put_manifest
-from relaymd.storage.manifest import FileEntry, Manifest
+from relaymd.storage.manifest import Manifest
 from relaymd.storage.patterns import UnfitNameError
-from relaymd.storage.store import ChangedFileError, StorageError, StorageUnreachableError
-from relaymd.storage.upload import chunks_of, upload
-from relaymd.worker import files, progress, snapshot
+from relaymd.storage.store import StorageError, StorageUnreachableError
+from relaymd.worker import files, snapshot
+from relaymd.worker.gathering import Gathered, Gathering
 from relaymd.worker.held import Held
 from relaymd.worker.place import Place
-from relaymd.worker.snapshot import Copied, NotValidError, Print, UnsettledError
+from relaymd.worker.snapshot import NotValidError, UnsettledError, Watched
 from relaymd.worker.speech import PASSING
 from relaymd.worker.tools import Tools
 
@@ -74,12 +73,9 @@ class Cycle:
         self._place = place
         self._spec = spec
         self._store_output = store_output
-        self._entries: dict[str, FileEntry] = {}
-        if restored is not None:
-            self._entries = {entry.path: entry for entry in restored.files}
-        self._known: dict[str, Print] = {}
+        self._gathering = Gathering(tools, held.job, held.epoch, spec, restored)
         self._generation = generation
-        self._copies = 0
+        self._tries = 0
         self.unanswered: list[Checkpoint] = []
         self.nothing_yet = ""
         """Why the latest cycle found no checkpoint at all, where it did not."""
@@ -88,9 +84,9 @@ class Cycle:
         """How long the latest cycle took that stored something."""
 
     @property
-    def watched(self) -> snapshot.Watched:
+    def watched(self) -> Watched:
         marker = self._spec.checkpoint_marker
-        return snapshot.Watched(root=self._place.work, patterns=self._spec.watched, marker=marker)
+        return Watched(root=self._place.work, patterns=self._spec.watched, marker=marker)
 
     async def learn(self) -> None:
         """Take the restored files as stored, before the engine runs."""
@@ -99,7 +95,7 @@ class Cycle:
         except (OSError, UnfitNameError) as exc:
             log.warning("checkpoint.not_learned", job=self._held.job, reason=str(exc))
             return
-        self._known = {path: seen.files[path] for path in self._entries if path in seen.files}
+        self._gathering.learn(seen)
 
     async def once(self, *, finished: bool = False) -> bool:
         """Store what changed; whether anything had. Raises CycleError.
@@ -110,17 +106,12 @@ class Cycle:
             return False
         begin = asyncio.get_running_loop().time()
         self.nothing_yet = ""
-        self._copies += 1
-        staging = self._place.staging / str(self._copies)
-        try:
-            copied = await self._copy(staging, finished)
-            if copied is None or not copied.changed:
-                return self._nothing_new(copied)
-            stored = await self._store(copied, staging)
-        finally:
-            await self._tools.offload(files.remove_tree, staging)
+        gathered = await self._gather(finished)
+        if gathered is None:
+            return False
+        await self._commit(gathered)
         self.seconds = asyncio.get_running_loop().time() - begin
-        return stored
+        return True
 
     async def settle(self) -> None:
         """Say once more what was not answered yet. Raises CycleError where it was refused."""
@@ -133,7 +124,7 @@ class Cycle:
                     return
                 self._generation = Generation(self.unanswered[0].generation - 1)
                 self.unanswered.clear()
-                self._known.clear()
+                self._gathering.refuse()
                 raise CycleError(f"the checkpoint was refused: {exc}") from exc
             except BusError:
                 return
@@ -162,80 +153,69 @@ class Cycle:
         """What is still to be said when the lease ends."""
         return tuple(self._report(checkpoint) for checkpoint in self.unanswered)
 
-    def _nothing_new(self, copied: Copied | None) -> bool:
-        if copied is not None and not copied.look.files and not self._entries:
-            self.nothing_yet = f"no file matches {', '.join(self._spec.watched)} yet"
-        return False
-
-    async def _copy(self, staging: Path, finished: bool) -> Copied | None:
-        """None where there is no checkpoint yet."""
+    async def _gather(self, finished: bool) -> Gathered | None:
+        """None where nothing changed, or where there is no checkpoint yet."""
         watched = msgspec.structs.replace(self.watched, marker=None) if finished else self.watched
-        tries = self._tools.pace.void_tries
+        left = self._tools.pace.void_tries
         while True:
-            tries -= 1
+            left -= 1
             try:
-                return await self._tools.offload(snapshot.copy, watched, self._known, staging)
+                return await self._try(watched)
             except NotValidError as exc:
-                if tries <= 0 and not self._entries:
+                if left <= 0 and self._gathering.is_empty:
                     self.nothing_yet = str(exc)
                     return None
-                if tries <= 0:
+                if left <= 0:
                     raise CycleError(str(exc), soon=True) from exc
             except UnsettledError as exc:
-                if tries <= 0:
+                if left <= 0:
                     raise CycleError(str(exc), soon=True) from exc
-            except OSError as exc:
-                reason = f"the checkpoint's files cannot be copied: {exc}"
-                raise CycleError(reason, fatal=Outcome.NODE_UNFIT) from exc
-            except UnfitNameError as exc:
-                raise CycleError(str(exc), fatal=Outcome.ENGINE_FAILED) from exc
-            await self._tools.offload(files.remove_tree, staging)
             await asyncio.sleep(self._tools.pace.look)
 
-    async def _store(self, copied: Copied, staging: Path) -> bool:
-        """Upload and report; False where the content is what is stored already."""
+    async def _try(self, watched: Watched) -> Gathered | None:
+        self._tries += 1
+        staging = self._place.staging / str(self._tries)
         try:
-            checkpoint = await self._upload(copied, staging)
-        except (StorageError, ChangedFileError) as exc:
+            found = await self._gathering.gather(watched, staging)
+        except StorageError as exc:
             soon = isinstance(exc, StorageUnreachableError)
             raise CycleError(f"the checkpoint cannot be stored: {exc}", soon=soon) from exc
         except OSError as exc:
-            reason = f"the checkpoint's copy cannot be read: {exc}"
+            reason = f"the checkpoint's files cannot be read: {exc}"
             raise CycleError(reason, fatal=Outcome.NODE_UNFIT) from exc
-        self._known.update(copied.look.files)
-        if checkpoint is not None:
-            try:
-                await self._store_output()
-            finally:  # also where we are cut short: its number is taken, its files are stored
-                self.unanswered.append(checkpoint)
-            await self.settle()
-        return checkpoint is not None
+        except UnfitNameError as exc:
+            raise CycleError(str(exc), fatal=Outcome.ENGINE_FAILED) from exc
+        finally:
+            await self._tools.offload(files.remove_tree, staging)
+        if found is None and self._gathering.is_empty:
+            self.nothing_yet = f"no file matches {', '.join(self._spec.watched)} yet"
+        return found
 
-    async def _upload(self, copied: Copied, staging: Path) -> Checkpoint | None:
-        tools, job = self._tools, self._held.job
-        # What the copy says of its progress, where it has a say: the engine went on meanwhile.
-        copied_too = self._spec.progress_file_path in copied.changed
-        root = staging if copied_too else self._place.work
-        told = await progress.read(tools.offload, root, self._spec)
-        stored = chunks_of([*self._entries.values()])
-        sent = await upload(
-            tools.store, job, staging, copied.changed, known=stored, offload=tools.offload
-        )
-        if all(_same(entry, self._entries.get(entry.path)) for entry in sent.files):
-            return None
-        entries = {**self._entries, **{entry.path: entry for entry in sent.files}}
+    async def _commit(self, gathered: Gathered) -> None:
+        """Store the manifest, and report."""
         manifest = Manifest(
-            job=job,
+            job=self._held.job,
             generation=Generation(self._generation + 1),
             epoch=self._held.epoch,
-            at=tools.wall(),
-            files=tuple(entries[path] for path in sorted(entries)),
-            progress=told,
+            at=self._tools.wall(),
+            files=gathered.files,
+            progress=gathered.progress,
+            packs=gathered.packs,
         )
-        size = sum(entry.size for entry in manifest.files)
-        checkpoint = await put_manifest(tools.store, manifest, size=size, uploaded=sent.uploaded)
-        self._entries, self._generation = entries, manifest.generation
-        return checkpoint
+        try:
+            checkpoint = await put_manifest(
+                self._tools.store, manifest, size=gathered.size, uploaded=gathered.uploaded
+            )
+        except StorageError as exc:
+            soon = isinstance(exc, StorageUnreachableError)
+            raise CycleError(f"the checkpoint cannot be stored: {exc}", soon=soon) from exc
+        self._gathering.keep(gathered)
+        self._generation = manifest.generation
+        try:
+            await self._store_output()
+        finally:  # also where we are cut short: its number is taken, its files are stored
+            self.unanswered.append(checkpoint)
+        await self.settle()
 
     async def _point_to(self, checkpoint: Checkpoint) -> None:
         """For people only, so a failure to do it changes nothing."""
@@ -248,8 +228,3 @@ class Cycle:
         return CheckpointReport(
             worker=self._tools.me.worker, job=self._held.job, checkpoint=checkpoint
         )
-
-
-def _same(entry: FileEntry, stored: FileEntry | None) -> bool:
-    """Whether the content is stored, whatever the file's time says."""
-    return stored is not None and (entry.chunks, entry.mode) == (stored.chunks, stored.mode)

@@ -36,7 +36,7 @@ from relaymd.worker.guardians import guardians
 from relaymd.worker.home import HomeTakenError
 from relaymd.worker.identity import InvalidIdentityError, identify
 from relaymd.worker.session import UnwantedError
-from relaymd.worker.tools import Identity, Pace, Tools
+from relaymd.worker.tools import Identity, Pace, Room, Tools
 from relaymd.worker.worker import Worker
 
 log = structlog.get_logger()
@@ -51,6 +51,8 @@ CODES: Mapping[type[Exception], int] = {
     InvalidConfigError: 78,
     InvalidIdentityError: 78,
 }
+
+MIB = 1024 * 1024
 
 AT_ONCE = 2.0
 """Seconds for which a worker that is to leave at once without work waits for its first."""
@@ -170,6 +172,10 @@ async def tools(
                 wall=lambda: UnixTime(time.time()),
                 rng=random.Random(),
                 pace=pace(config, me),
+                room=Room(
+                    memory=config.worker_transfer_memory_mib * MIB,
+                    staging=config.worker_staging_mib * MIB,
+                ),
                 environment=dict(environ),
                 listen=notices.pipe,
                 machine=machine,

@@ -81,6 +81,7 @@ async def _restore(tools: Tools, assignment: Assignment, place: Place) -> Restor
         assignment.checkpoints,
         place.work,
         patience=_patience(tools),
+        memory=tools.room.memory,
         offload=tools.offload,
         heard=_warn,
     )

@@ -11,6 +11,7 @@ from relaymd.bus.bus import Bus
 from relaymd.core.ids import AllocationId, InstanceId, UnixTime, WorkerId
 from relaymd.core.resources import Gpu, ProviderKind
 from relaymd.process import Offload
+from relaymd.storage.sending import MEMORY
 from relaymd.storage.store import Store
 from relaymd.worker.engine import Launch
 from relaymd.worker.gauge import UNMEASURED, Machine
@@ -82,6 +83,14 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     """For what is left to say when a worker leaves."""
 
 
+class Room(msgspec.Struct, frozen=True, kw_only=True):
+    """What the transfers of one lease may take, in bytes."""
+
+    memory: int = MEMORY
+    staging: int = 8 * 1024**3
+    """On the disk of the worker's folder, for what waits to be sent."""
+
+
 @dataclass(frozen=True)
 class Tools:
     me: Identity
@@ -95,6 +104,7 @@ class Tools:
     wall: Callable[[], UnixTime]
     rng: Random
     pace: Pace
+    room: Room = field(default_factory=Room)
     environment: dict[str, str] = field(default_factory=dict[str, str])
     """What an engine inherits, before secrets are taken out."""
 

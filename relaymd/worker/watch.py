@@ -9,11 +9,11 @@ from relaymd.core.outcome import AttemptEnd
 from relaymd.core.specification import Specification
 from relaymd.core.supervision import FatalSearch, Signs, judge, look_every
 from relaymd.storage.patterns import UnfitNameError
+from relaymd.storage.reading import Print
 from relaymd.worker import files, progress, snapshot
 from relaymd.worker.held import Held
 from relaymd.worker.output import Capture
 from relaymd.worker.place import Place
-from relaymd.worker.snapshot import Print
 from relaymd.worker.tools import Tools
 
 

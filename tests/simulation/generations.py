@@ -6,7 +6,8 @@ from relaymd.core.checkpoint import Checkpoint
 from relaymd.core.ids import JobId
 from relaymd.core.job import Job
 from relaymd.storage import keys
-from relaymd.storage.manifest import FileEntry, Manifest, digest
+from relaymd.storage.manifest import Manifest, digest
+from relaymd.storage.packing import grown
 from tests.simulation.engine import whole_step
 from tests.simulation.store import ModelStore
 
@@ -48,8 +49,8 @@ def _has_rotted(store: ModelStore, job: JobId, checkpoint: Checkpoint) -> bool:
     body = store.objects.get(checkpoint.manifest)
     if body is None or digest(body) != checkpoint.digest:
         return False
-    files = msgspec.json.decode(body, type=Manifest).files
-    return any(keys.chunk(job, chunk.digest) in store.damaged for f in files for chunk in f.chunks)
+    packs = msgspec.json.decode(body, type=Manifest).packs
+    return any(keys.pack(job, pack.epoch, pack.name) in store.damaged for pack in packs)
 
 
 def _is_whole(store: ModelStore, job: JobId, checkpoint: Checkpoint) -> bool:
@@ -69,7 +70,11 @@ def restorable_step(store: ModelStore, job: JobId, checkpoint: Checkpoint) -> in
     manifest = msgspec.json.decode(body, type=Manifest)
     if manifest.epoch != checkpoint.epoch:
         raise ViolationError(f"{name} was written under lease {manifest.epoch}")
-    files = {entry.path: _content(store, job, entry, name) for entry in manifest.files}
+    chunks = _chunks(store, job, manifest, name)
+    files = {
+        entry.path: b"".join(chunks[chunk.digest] for chunk in entry.chunks)
+        for entry in manifest.files
+    }
     if "state.json" not in files:
         return 0
     step = whole_step(files["state.json"], files.get("ledger.txt", b""))
@@ -78,11 +83,17 @@ def restorable_step(store: ModelStore, job: JobId, checkpoint: Checkpoint) -> in
     return step
 
 
-def _content(store: ModelStore, job: JobId, entry: FileEntry, name: str) -> bytes:
-    pieces: list[bytes] = []
-    for chunk in entry.chunks:
-        stored = store.objects.get(keys.chunk(job, chunk.digest))
-        if stored is None or digest(stored) != chunk.digest:
-            raise ViolationError(f"{name} lacks a piece of {entry.path}")
-        pieces.append(stored)
-    return b"".join(pieces)
+def _chunks(store: ModelStore, job: JobId, manifest: Manifest, name: str) -> dict[str, bytes]:
+    """All chunks of a generation by their digests."""
+    found: dict[str, bytes] = {}
+    for pack in manifest.packs:
+        stored = store.objects.get(keys.pack(job, pack.epoch, pack.name), b"")
+        for member in pack.members:
+            piece, stored = stored[: member.stored], stored[member.stored :]
+            try:
+                found[member.digest] = grown(piece, member)
+            except ValueError:
+                found[member.digest] = b""
+            if digest(found[member.digest]) != member.digest:
+                raise ViolationError(f"{name} lacks a piece of its files")
+    return found

@@ -5,6 +5,8 @@ from random import Random
 
 import msgspec
 
+from relaymd.core.checkpoint import Checkpoint
+from relaymd.core.job import Job
 from relaymd.storage import keys
 from relaymd.storage.manifest import Manifest
 from tests.simulation.process import Process
@@ -195,9 +197,11 @@ async def damage_generation(world: World, rng: Random) -> None:
     victim = rng.choice([job.checkpoints[-1], job.checkpoints[-1], *job.checkpoints])
     key = victim.manifest
     if rng.random() < 0.5:
-        manifest = msgspec.json.decode(world.store.objects[key], type=Manifest)
-        newest = [chunk for file in manifest.files for chunk in file.chunks][-1]
-        key = keys.chunk(job.id, newest.digest)
+        others = {
+            key for one in job.checkpoints if one != victim for key in _packs(world, job, one)
+        }
+        own = [key for key in _packs(world, job, victim) if key not in others]
+        key = rng.choice(own) if own else key
     data = world.store.objects[key]
     at = rng.randrange(len(data))
     flipped = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
@@ -206,6 +210,11 @@ async def damage_generation(world: World, rng: Random) -> None:
     holder = world.staff.hands.get(job.lease.worker) if job.lease else None
     if holder is not None and rng.random() < 0.8:
         holder.process.kill()
+
+
+def _packs(world: World, job: Job, checkpoint: Checkpoint) -> list[str]:
+    manifest = msgspec.json.decode(world.store.objects[checkpoint.manifest], type=Manifest)
+    return [keys.pack(job.id, pack.epoch, pack.name) for pack in manifest.packs]
 
 
 async def blind_provider(world: World, rng: Random) -> None:

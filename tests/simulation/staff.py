@@ -40,7 +40,7 @@ PACE = Pace(
 )
 
 WRITERS: frozenset[object] = frozenset(
-    {files.make_folders, files.write_durably, unpack, snapshot.copy}
+    {files.make_folders, files.write_durably, unpack, snapshot.take}
 )
 """Work that a full disk fails."""
 

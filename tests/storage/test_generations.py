@@ -6,7 +6,16 @@ from relaymd.core.ids import Epoch, Generation, JobId, UnixTime
 from relaymd.storage import keys
 from relaymd.storage.folder import FolderStore
 from relaymd.storage.generations import is_inside, load_manifest, put_latest, put_manifest
-from relaymd.storage.manifest import CHUNK_SIZE, Chunk, FileEntry, Manifest, digest
+from relaymd.storage.manifest import (
+    CHUNK_SIZE,
+    FORMAT,
+    Chunk,
+    FileEntry,
+    Manifest,
+    Member,
+    Pack,
+    digest,
+)
 from relaymd.storage.store import DamagedObjectError, StorageDeniedError, StorageUnreachableError
 from tests.storage.faulty import Fault, FaultyStore, Plan
 from tests.storage.generation import JOB
@@ -28,6 +37,10 @@ def manifest(*files: FileEntry, job: JobId = JOB, generation: int = 3) -> Manife
     )
 
 
+def packed(*members: Member) -> Manifest:
+    return msgspec.structs.replace(manifest(entry("a", 3)), packs=(Pack(Epoch(2), members),))
+
+
 async def committed(store: FolderStore, data: bytes, generation: int = 3) -> Checkpoint:
     key = keys.manifest(JOB, Generation(generation), Epoch(2), digest(data))
     await store.put(key, data)
@@ -43,7 +56,8 @@ async def committed(store: FolderStore, data: bytes, generation: int = 3) -> Che
 async def test_a_manifest_comes_back_as_it_was(store: FolderStore) -> None:
     whole = manifest(entry("a", 3, 4), entry("b"))
     checkpoint = await put_manifest(store, whole, size=7, uploaded=3)
-    assert await load_manifest(store, JOB, checkpoint) == whole
+    loaded = await load_manifest(store, JOB, checkpoint)
+    assert loaded == msgspec.structs.replace(whole, format=FORMAT)
     assert (checkpoint.files, checkpoint.size, checkpoint.uploaded) == (2, 7, 3)
     name = f"00000003-000002-{checkpoint.digest[:16]}"
     assert checkpoint.manifest == f"jobs/j-test/checkpoints/manifests/{name}.json"
@@ -55,7 +69,7 @@ async def test_an_upload_that_was_given_up_and_lands_late_harms_no_other(
     given_up, reported = manifest(entry("a", 3)), manifest(entry("a", 3), entry("b"))
     checkpoint = await put_manifest(store, reported)
     await put_manifest(store, given_up)
-    assert await load_manifest(store, JOB, checkpoint) == reported
+    assert (await load_manifest(store, JOB, checkpoint)).files == reported.files
 
 
 async def test_an_upload_that_was_reported_twice_is_the_same_generation(store: FolderStore) -> None:
@@ -76,7 +90,7 @@ async def test_one_flipped_bit_of_a_manifest_is_damage(store: FolderStore) -> No
 async def test_damage_on_the_way_is_not_damage_in_the_store(store: FolderStore) -> None:
     checkpoint = await put_manifest(store, manifest())
     faulty = FaultyStore(store, Plan(faults=(Fault("torn", call=0),)))
-    assert await load_manifest(faulty, JOB, checkpoint) == manifest()
+    assert (await load_manifest(faulty, JOB, checkpoint)).files == ()
 
 
 async def test_a_missing_manifest_is_damage_and_an_unreadable_one_is_not(
@@ -106,6 +120,12 @@ async def test_a_missing_manifest_is_damage_and_an_unreadable_one_is_not(
             manifest(msgspec.structs.replace(entry("a", 1), chunks=(Chunk("../../x", 1),))),
             "do not make up the file",
         ),
+        (packed(), "a pack that cannot be"),
+        (packed(Member("../../x", 1, 1)), "a pack that cannot be"),
+        (packed(Member(digest(b"3"), 3, 4)), "a pack that cannot be"),
+        (packed(Member(digest(b"3"), 3, 0)), "a pack that cannot be"),
+        (packed(*[Member(digest(b"3"), CHUNK_SIZE, CHUNK_SIZE)] * 2), "a pack that cannot be"),
+        (packed(Member(digest(b"3"), 4, 4)), "has two sizes"),
     ],
 )
 async def test_a_manifest_that_cannot_be_right_is_damage(
@@ -123,7 +143,7 @@ async def test_what_is_no_manifest_is_damage(data: bytes, store: FolderStore) ->
 
 
 async def test_the_manifest_of_a_newer_release_is_no_reason_to_go_back(store: FolderStore) -> None:
-    checkpoint = await committed(store, b'{"format": 2, "unknown": true}')
+    checkpoint = await committed(store, b'{"format": 3, "unknown": true}')
     with pytest.raises(StorageDeniedError, match="a newer release wrote it"):
         await load_manifest(store, JOB, checkpoint)
 

@@ -14,7 +14,7 @@ from relaymd.core.checkpoint import Checkpoint
 from relaymd.storage import folder, keys
 from relaymd.storage.folder import FolderStore
 from relaymd.storage.generations import load_manifest
-from relaymd.storage.manifest import CHUNK_SIZE, digest
+from relaymd.storage.manifest import CHUNK_SIZE
 from relaymd.storage.patience import Patience
 from relaymd.storage.restore import STAGE, fetch_checkpoint, restore, restore_newest
 from relaymd.storage.store import (
@@ -23,9 +23,9 @@ from relaymd.storage.store import (
     StorageError,
     StorageUnreachableError,
 )
-from relaymd.storage.upload import chunks_of
+from relaymd.storage.stored import Stored
 from tests.storage.faulty import Fault, FaultyStore, Kind, Plan
-from tests.storage.generation import HURRIED, JOB, in_place, save, tree, write
+from tests.storage.generation import HURRIED, JOB, in_place, objects, save, tree, write
 
 FIRST = {"a.chk": b"first" * 100, "traj/one.dcd": b"frames", "only-first": b"x"}
 SECOND = {"a.chk": b"second" * 90, "traj/one.dcd": b"frames", "traj/two.dcd": b"more", "empty": b""}
@@ -55,7 +55,8 @@ async def test_what_is_saved_is_restored_with_content_mode_and_time(
 
     assert tree(tmp_path / "new") == tree(source)
     assert (restored.generation, restored.notes) == (1, ())
-    assert saved.size == saved.uploaded == len(big) + 1
+    assert saved.size == len(big) + 1
+    assert saved.size - CHUNK_SIZE < saved.uploaded <= saved.size
     assert not (tmp_path / "new" / STAGE).exists()
 
 
@@ -97,41 +98,62 @@ async def test_files_that_are_there_and_right_do_not_travel_again(
     store: FolderStore, generations: list[Checkpoint], tmp_path: Path
 ) -> None:
     manifest = await load_manifest(store, JOB, generations[1])
-    assert await restore(store, manifest, tmp_path / "new") == generations[1].size
+    assert await restore(store, manifest, tmp_path / "new") == generations[1].uploaded
+    assert await restore(store, manifest, tmp_path / "new") == 0
     (tmp_path / "new/a.chk").write_bytes(b"spoilt")
-    assert await restore(store, manifest, tmp_path / "new") == len(SECOND["a.chk"])
+    assert await restore(store, manifest, tmp_path / "new") == generations[1].uploaded
     assert contents(tmp_path / "new") == SECOND
 
 
 async def test_a_broken_off_restore_goes_on_where_it_was(
-    store: FolderStore, generations: list[Checkpoint], tmp_path: Path
+    store: FolderStore, tmp_path: Path
 ) -> None:
-    manifest = await load_manifest(store, JOB, generations[1])
-    last = keys.chunk(JOB, manifest.files[-1].chunks[0].digest)
-    faulty = FaultyStore(
-        store, Plan(faults=(Fault("unreachable", picks=lambda _, key: key == last),), latency=0.01)
-    )
+    files = {"traj": os.urandom(5 * CHUNK_SIZE + 17), "small": b"s"}
+    saved = await save(store, write(tmp_path / "work", files), 1)
+    manifest = await load_manifest(store, JOB, saved)
+    last = keys.chunk(JOB, manifest.files[-1].chunks[-2].digest).rpartition("/")[2]
+    fault = Fault("unreachable", picks=lambda _, key: key.endswith(last))
+    faulty = FaultyStore(store, Plan(faults=(fault,)))
     with pytest.raises(StorageUnreachableError):
-        await restore(faulty, manifest, tmp_path / "new")
+        await restore(faulty, manifest, tmp_path / "new", memory=1, offload=in_place)
     assert contents(tmp_path / "new") == {}  # nothing is in its place before all is there
+    fetched = [key for _, key in faulty.plan.calls if not key.endswith(last)]
+    assert fetched
     faulty.plan = Plan()
     await restore(faulty, manifest, tmp_path / "new")
-    assert contents(tmp_path / "new") == SECOND
+    assert contents(tmp_path / "new") == files
+    again = [key for _, key in faulty.plan.calls]
+    assert not {*again} & {*fetched}
+    assert {*again} | {*fetched} == objects(manifest)
+
+
+async def test_what_waits_damaged_since_a_broken_off_restore_is_fetched_again(
+    store: FolderStore, tmp_path: Path
+) -> None:
+    files = {"traj": os.urandom(2 * CHUNK_SIZE)}
+    saved = await save(store, write(tmp_path / "work", files), 1)
+    manifest = await load_manifest(store, JOB, saved)
+    stage = tmp_path / "new" / STAGE
+    stage.mkdir(parents=True)
+    half = files["traj"][:CHUNK_SIZE] + b"\0" * 100
+    (stage / "1-1-0").write_bytes(half)
+    assert await restore(store, manifest, tmp_path / "new") == CHUNK_SIZE
+    assert contents(tmp_path / "new") == files
 
 
 async def test_a_damaged_generation_falls_back_to_the_one_before_and_leaves_no_trace(
     store: FolderStore, store_root: Path, generations: list[Checkpoint], tmp_path: Path
 ) -> None:
     manifest = await load_manifest(store, JOB, generations[1])
-    damaged = manifest.files[0].chunks[0]
-    place = store_root / keys.chunk(JOB, damaged.digest)
+    (damaged,) = objects(manifest)
+    place = store_root / damaged
     place.write_bytes(place.read_bytes()[:-1] + b"!")
 
     restored = await restore_newest(store, JOB, generations, tmp_path / "new", patience=HURRIED)
 
     assert restored.generation == 1
     assert contents(tmp_path / "new") == FIRST
-    assert damaged.digest in restored.notes[0]
+    assert damaged in restored.notes[0]
     assert "generation 2 is damaged" in restored.notes[0]
 
 
@@ -166,20 +188,13 @@ async def test_whatever_object_is_damaged_the_newest_whole_generation_comes_back
         {"a.chk": b"state %d" % n, "shared": b"same", f"frame{n}": b"frame %d" % n, "log": b"l" * n}
         for n in range(1, 7)
     ]
+    stored = Stored()
     saved = [
-        await save(store, write(tmp_path / "work", files), n) for n, files in enumerate(versions, 1)
+        await save(store, write(tmp_path / "work", files), n, stored)
+        for n, files in enumerate(versions, 1)
     ]
-    needed = [
-        {
-            c.manifest,
-            *(
-                keys.chunk(JOB, k.digest)
-                for f in (await load_manifest(store, JOB, c)).files
-                for k in f.chunks
-            ),
-        }
-        for c in saved
-    ]
+    needed = [{c.manifest, *objects(await load_manifest(store, JOB, c))} for c in saved]
+    assert len(set[str]().union(*needed)) == 2 * len(saved)
     for key in sorted(set[str]().union(*needed)):
         place = store_root / key
         whole = place.read_bytes()
@@ -225,11 +240,7 @@ async def test_a_store_that_cannot_be_read_is_neither_empty_nor_a_reason_to_go_b
 ) -> None:
     newest = generations[1]
     manifest = await load_manifest(store, JOB, newest)
-    involved = {
-        newest.manifest,
-        *(keys.chunk(JOB, c.digest) for f in manifest.files for c in f.chunks),
-    }
-    for key in sorted(involved):
+    for key in sorted({newest.manifest, *objects(manifest)}):
         fault = Fault(kind, picks=partial(is_about, key))
         faulty = FaultyStore(store, Plan(faults=(fault,)))
         with pytest.raises(error):
@@ -272,8 +283,9 @@ async def whole(store: FolderStore, checkpoint: Checkpoint) -> bool:
     """Look at every object of a generation by itself."""
     try:
         manifest = await load_manifest(store, JOB, checkpoint)
-        for name in sorted(chunks_of(manifest.files)):
-            if digest(await store.get(keys.chunk(JOB, name))) != name:
+        for pack in manifest.packs:
+            data = await store.get(keys.pack(JOB, pack.epoch, pack.name))
+            if len(data) != pack.size:
                 return False
     except StorageError:
         return False

@@ -2,118 +2,23 @@
 
 import asyncio
 import os
-import threading
 import time
-from collections.abc import AsyncIterator, Iterable
-from pathlib import Path
 
 import msgspec
 import pytest
 
-from relaymd.core.ids import Epoch, Generation, JobId
-from relaymd.core.specification import Specification, parse
+from relaymd.core.ids import Generation
 from relaymd.storage import keys
-from relaymd.storage.generations import load_manifest
-from relaymd.storage.manifest import Manifest
 from relaymd.storage.store import (
-    ObjectInfo,
     StorageDeniedError,
     StorageError,
     StorageFullError,
     StorageUnreachableError,
-    Store,
 )
 from relaymd.worker.cycle import Cycle, CycleError
-from relaymd.worker.held import Held, Wish
-from relaymd.worker.place import Place
-from tests.worker.shop import QUICK, Shop
-
-JOB = JobId("j-1")
-SPEC = parse(
-    {"command": "x", "checkpoint_watch_paths": ["*.chk"], "progress_file_path": "progress"}
-)
-
-
-class Grumpy:
-    """A store that refuses to take anything while it has a reason to."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self.error: StorageError | None = None
-
-    async def put(self, key: str, data: bytes) -> None:
-        if self.error is not None:
-            raise self.error
-        await self._store.put(key, data)
-
-    async def put_file(self, key: str, path: Path) -> None:
-        await self._store.put_file(key, path)
-
-    async def get(self, key: str) -> bytes:
-        return await self._store.get(key)
-
-    async def get_file(self, key: str, path: Path) -> None:
-        await self._store.get_file(key, path)
-
-    async def head(self, key: str) -> ObjectInfo | None:
-        return await self._store.head(key)
-
-    def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
-        return self._store.list(prefix)
-
-    async def delete(self, keys: Iterable[str]) -> None:
-        await self._store.delete(keys)
-
-    async def close(self) -> None:
-        await self._store.close()
-
-
-class Bench:
-    """One lease with a folder, and no engine: the test writes the files."""
-
-    def __init__(self, shop: Shop, spec: Specification = SPEC) -> None:
-        self.shop = shop
-        self.spec = spec
-        self.store = Grumpy(shop.store)
-        self.held = Held(JOB, Epoch(1))
-        self.place = Place(shop.root / "lease")
-        self.place.work.mkdir(parents=True)
-        shop.desk.epochs[JOB] = Epoch(1)
-        self.committed_at_output: list[list[int]] = []
-        """What was committed each time the engine's output had to be stored."""
-
-        self.cycle = self.new_cycle()
-
-    async def store_output(self) -> None:
-        self.committed_at_output.append(self.committed)
-
-    def new_cycle(self, restored: Manifest | None = None, generation: int = 0) -> Cycle:
-        tools = self.shop.tools(store=self.store, pace=msgspec.structs.replace(QUICK, void_tries=3))
-        return Cycle(
-            tools,
-            self.held,
-            self.place,
-            self.spec,
-            restored=restored,
-            generation=Generation(generation),
-            store_output=self.store_output,
-        )
-
-    def write(self, **files: str) -> None:
-        """Files by name without their ending, written long ago."""
-        for name, text in files.items():
-            path = self.place.work / f"{name}.chk"
-            fresh = path.with_suffix(".new")
-            fresh.write_text(text)
-            os.utime(fresh, (time.time() - 60, time.time() - 60))
-            fresh.replace(path)
-
-    @property
-    def committed(self) -> list[int]:
-        return [c.generation for c in self.shop.desk.committed.get(JOB, [])]
-
-    async def manifest(self) -> Manifest:
-        return await load_manifest(self.store, JOB, self.shop.desk.committed[JOB][-1])
+from relaymd.worker.held import Wish
+from tests.worker.bench import JOB, NOWHERE, SPEC, Bench
+from tests.worker.shop import Shop
 
 
 @pytest.fixture
@@ -323,25 +228,18 @@ async def test_a_marker_that_was_never_there_is_no_failure_but_is_said(shop: Sho
     assert bench.cycle.nothing_yet == "the marker valid is not there"
 
 
-async def test_a_file_that_never_rests_fails_the_cycle_and_commits_nothing(bench: Bench) -> None:
+async def test_a_generation_that_was_refused_is_made_again_although_nothing_changed(
+    bench: Bench,
+) -> None:
+    bench.cycle = bench.new_cycle(generation=7)
     bench.write(a="1")
-
-    begun, over = threading.Event(), threading.Event()
-
-    def scribble() -> None:
-        while not over.is_set():
-            (bench.place.work / "a.chk").write_text(str(time.monotonic()))
-            begun.set()
-
-    async with asyncio.TaskGroup() as group:
-        group.create_task(asyncio.to_thread(scribble))
-        await asyncio.to_thread(begun.wait)
-        try:
-            with pytest.raises(CycleError, match=r"a\.chk"):
-                await bench.cycle.once()
-        finally:
-            over.set()
-    assert bench.committed == []
+    with pytest.raises(CycleError, match="generation 8 after 0"):
+        await bench.cycle.once()
+    bench.shop.desk.committed[JOB] = [
+        msgspec.structs.replace(NOWHERE, generation=Generation(7)),
+    ]
+    assert await bench.cycle.once()
+    assert bench.committed == [7, 8]
 
 
 async def test_a_file_from_a_machine_whose_clock_is_ahead_is_stored(bench: Bench) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from relaymd.storage.reading import Print
 from relaymd.worker import snapshot
-from relaymd.worker.snapshot import NotValidError, UnsettledError, Watched
+from relaymd.worker.snapshot import Moment, NotValidError, UnsettledError, Watched
 
 
 @pytest.fixture
@@ -33,56 +34,59 @@ def watched(root: Path, marker: str | None = None) -> Watched:
     return Watched(root=root, patterns=("*.chk",), marker=marker)
 
 
-def test_a_first_copy_holds_every_file_with_its_mode_and_time(root: Path) -> None:
+def taken(root: Path, known: dict[str, Print] | None = None, marker: str | None = None) -> Moment:
+    return snapshot.take(watched(root, marker), known or {}, staging(root))
+
+
+def changed(moment: Moment) -> list[str]:
+    return [source.path for source in moment.changed]
+
+
+def test_a_first_look_takes_every_file_as_it_is(root: Path) -> None:
     (root / "a.chk").chmod(0o755)
-    copied = snapshot.copy(watched(root), {}, staging(root))
-    assert copied.changed == ("a.chk", "b.chk")
-    copy = (staging(root) / "a.chk").stat()
-    assert (staging(root) / "a.chk").read_text() == "a.chk"
-    assert copy.st_mode & 0o777 == 0o755
-    assert copy.st_mtime_ns == (root / "a.chk").stat().st_mtime_ns
+    moment = taken(root)
+    assert changed(moment) == ["a.chk", "b.chk"]
+    assert [source.place.read_text() for source in moment.changed] == ["a.chk", "b.chk"]
+    assert moment.changed[0].print.mode == 0o755
+    assert moment.changed[0].print.mtime_ns == (root / "a.chk").stat().st_mtime_ns
 
 
 def test_files_that_did_not_change_are_not_read_again(root: Path) -> None:
-    known = snapshot.copy(watched(root), {}, staging(root)).look.files
+    known = taken(root).look.files
     (root / "b.chk").write_text("new")
     age(root / "b.chk")
-    again = snapshot.copy(watched(root), known, root.parent / "again")
-    assert again.changed == ("b.chk",)
-    assert not (root.parent / "again" / "a.chk").exists()
+    assert changed(taken(root, known)) == ["b.chk"]
 
 
 def test_a_file_replaced_by_one_of_the_same_size_and_time_has_changed(root: Path) -> None:
-    known = snapshot.copy(watched(root), {}, staging(root)).look.files
+    known = taken(root).look.files
     status = (root / "a.chk").stat()
     (root / "new").write_text("A.CHK")
     os.utime(root / "new", ns=(status.st_atime_ns, status.st_mtime_ns))
     (root / "new").replace(root / "a.chk")
-    assert snapshot.copy(watched(root), known, root.parent / "again").changed == ("a.chk",)
+    assert changed(taken(root, known)) == ["a.chk"]
 
 
-def test_without_its_marker_nothing_is_copied(root: Path) -> None:
+def test_without_its_marker_nothing_is_taken(root: Path) -> None:
     with pytest.raises(NotValidError, match="marker valid is not there"):
-        snapshot.copy(watched(root, "valid"), {}, staging(root))
+        taken(root, marker="valid")
 
 
-def test_with_its_marker_everything_is_copied(root: Path) -> None:
+def test_with_its_marker_everything_is_taken_unless_it_changes_meanwhile(root: Path) -> None:
     (root / "valid").touch()
-    assert len(snapshot.copy(watched(root, "valid"), {}, staging(root)).changed) == 2
+    moment = taken(root, marker="valid")
+    assert len(moment.changed) == 2
+    snapshot.check(watched(root, "valid"), moment.look, ())
+    (root / "valid").unlink()
+    with pytest.raises(UnsettledError, match="marker valid changed"):
+        snapshot.check(watched(root, "valid"), moment.look, ())
 
 
 def test_a_file_written_a_moment_ago_may_still_change_unseen(root: Path) -> None:
     """Two writes within one tick of the file system's clock look like one."""
     (root / "a.chk").write_text("just now")
     with pytest.raises(UnsettledError, match=r"a\.chk is being written"):
-        snapshot.copy(watched(root), {}, staging(root))
-
-
-def test_a_file_system_without_reflinks_copies(root: Path) -> None:
-    (root / "big.chk").write_bytes(os.urandom(3_000_000))
-    age(root / "big.chk")
-    snapshot.copy(watched(root), {}, staging(root))
-    assert (staging(root) / "big.chk").read_bytes() == (root / "big.chk").read_bytes()
+        taken(root)
 
 
 def test_what_is_newer_is_a_new_marker_where_there_is_one(root: Path) -> None:

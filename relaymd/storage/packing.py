@@ -1,0 +1,75 @@
+"""Chunks on their way into objects: made smaller where that pays, small ones put together."""
+
+import zstandard
+
+from relaymd.core.ids import Epoch
+from relaymd.storage.manifest import CHUNK_SIZE, Chunk, Member, Pack
+
+ALONE = 1024 * 1024
+"""Bytes from which on a chunk is an object by itself."""
+
+PAYS = 0.9
+"""Compressed chunks are taken where they have at most this share of their bytes."""
+
+SAMPLE = 16 * 1024
+"""Bytes that are tried, at the begin, in the middle and at the end of a chunk."""
+
+LEVEL = 3
+
+
+def shrunk(data: bytes) -> bytes:
+    """A zstd frame of the data where it pays, as a sample says; else the data."""
+    if len(data) > 4 * SAMPLE and not _pays(_sample(data), level=1):
+        return data
+    frame = zstandard.ZstdCompressor(level=LEVEL).compress(data)
+    return frame if len(frame) <= PAYS * len(data) else data
+
+
+def grown(data: bytes, member: Member) -> bytes:
+    """A chunk from the bytes that a pack holds of it. Raises ValueError where they are none."""
+    if member.stored == member.size:
+        return data
+    try:
+        if zstandard.frame_content_size(data) != member.size:
+            raise ValueError("it is not what was compressed")
+        return zstandard.ZstdDecompressor().decompress(data)
+    except zstandard.ZstdError as exc:
+        raise ValueError(f"it cannot be decompressed: {exc}") from exc
+
+
+class Packer:
+    """Puts small chunks together, in the order in which they come."""
+
+    def __init__(self, epoch: Epoch) -> None:
+        self._epoch = epoch
+        self._members: list[Member] = []
+        self._data: list[bytes] = []
+        self._size = 0
+
+    def add(self, chunk: Chunk, data: bytes) -> tuple[Pack, bytes] | None:
+        """data: as `shrunk` returned it. The pack that is complete now, if one is."""
+        member = Member(chunk.digest, chunk.size, len(data))
+        if len(data) >= ALONE:
+            return Pack(self._epoch, (member,)), data
+        full = self.rest() if self._size + len(data) > CHUNK_SIZE else None
+        self._members.append(member)
+        self._data.append(data)
+        self._size += len(data)
+        return full
+
+    def rest(self) -> tuple[Pack, bytes] | None:
+        """What was put together so far and is not complete."""
+        if not self._members:
+            return None
+        packed = Pack(self._epoch, tuple(self._members)), b"".join(self._data)
+        self._members, self._data, self._size = [], [], 0
+        return packed
+
+
+def _sample(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:SAMPLE] + data[middle : middle + SAMPLE] + data[-SAMPLE:]
+
+
+def _pays(data: bytes, level: int) -> bool:
+    return len(zstandard.ZstdCompressor(level=level).compress(data)) <= PAYS * len(data)
