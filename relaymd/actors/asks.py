@@ -81,14 +81,19 @@ class Asks:
         return tuple(self._open.get(worker, ()))
 
     def idle(self) -> list[Seat]:
-        """Seats that may get a job: they asked, hold no lease, and their worker is there."""
+        """Seats that may get a job: they asked, hold no lease, their worker is there and fit."""
         return [
             ask.seat
             for asks in self._open.values()
             for ask in asks.values()
             if not self._presence.is_disconnected(ask.seat.worker)
+            and not self._is_quarantined(ask.seat.worker)
             and lease_of(self._ledger, ask.seat) is None
         ]
+
+    def _is_quarantined(self, worker: WorkerId) -> bool:
+        known = self._ledger.workers.get(worker)
+        return known is not None and self._ledger.quarantine(known) is not None
 
     def _of(self, seat: Seat) -> Ask | None:
         return self._open.get(seat.worker, {}).get(seat.slot)

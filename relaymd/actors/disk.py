@@ -8,6 +8,7 @@ import msgspec
 from relaymd.core.allocation import Allocation
 from relaymd.core.ids import AllocationId, Epoch, JobId, UnixTime, WorkerId
 from relaymd.core.job import Job, JobState
+from relaymd.core.quarantine import Node
 from relaymd.core.worker import Worker
 
 
@@ -41,6 +42,7 @@ class Batch(msgspec.Struct, kw_only=True):
     jobs: dict[JobId, Job] = {}
     workers: dict[WorkerId, Worker | None] = {}
     allocations: dict[AllocationId, Allocation] = {}
+    nodes: dict[str, Node | None] = {}
     published: int | None = None
     """All events up to this one are known to be in the stream."""
 
@@ -65,6 +67,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Of the latest event; 0 before the first."""
 
     published: int
+    nodes: Sequence[Node] = ()
+    """Those that have something against them."""
 
 
 class Place(msgspec.Struct, frozen=True):

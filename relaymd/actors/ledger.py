@@ -15,8 +15,9 @@ from relaymd.core.backlog import Backlog
 from relaymd.core.events import JobEvent, Submitted
 from relaymd.core.ids import AllocationId, JobId, UnixTime, WorkerId
 from relaymd.core.job import Job, JobState, apply
+from relaymd.core.quarantine import Node, Quarantine, node_of, note
 from relaymd.core.resources import Seat
-from relaymd.core.worker import Worker, WorkerEvent
+from relaymd.core.worker import Worker, WorkerEvent, WorkerQuarantined, WorkerReleased
 
 T = TypeVar("T")
 
@@ -140,6 +141,10 @@ class Ledger:
         """Whether a worker of this live allocation ever registered, as far as we remember."""
         return self._state.has_joined(allocation)
 
+    def quarantine(self, worker: Worker) -> Quarantine | None:
+        """Whether the worker's node gets no work just now, and why."""
+        return self._state.quarantine(node_of(worker), self.wall())
+
     async def fetch(self, id: JobId) -> Job:
         """The job of this id, or the only one whose id begins so; final ones as well.
 
@@ -185,7 +190,9 @@ class Ledger:
             raise UnknownJobError(f"there is no job {id!r} that could change")
         at = self.wall()
         changed = apply(job, event, at=at)
-        return self._note_job(changed, event, at, known=job)
+        done = self._note_job(changed, event, at, known=job)
+        self._note_node(job, event, at)
+        return done
 
     async def add(self, job: Job, *, by: str = "") -> Job:
         """Take a submitted job in. The same once more is answered with the job as it is now.
@@ -215,6 +222,13 @@ class Ledger:
         self._note_worker(id, event)
         self._state.drop_worker(id)
         self._commits.pending.batch.workers[id] = None
+        return self._commits.pending.promise(None)
+
+    def release(self, worker: Worker, event: WorkerReleased) -> asyncio.Future[None]:
+        """Forget what is against the worker's node."""
+        self._note_worker(worker.id, event)
+        self._put_node(node_of(worker), None)
+        self.queued.ring()
         return self._commits.pending.promise(None)
 
     def put_allocation(
@@ -260,6 +274,26 @@ class Ledger:
         if job.state is JobState.QUEUED or job.lease is None:
             self.queued.ring()
         return self._commits.pending.promise(job)
+
+    def _note_node(self, job: Job, event: JobEvent, at: UnixTime) -> None:
+        """What the event says of the node that had the job's lease."""
+        worker = self.workers.get(job.lease.worker) if job.lease is not None else None
+        if worker is None:
+            return
+        id = node_of(worker)
+        before, known = self._state.quarantine(id, at), self._state.nodes.get(id)
+        node = note(known, id, job, event, at=at)
+        if node is known:
+            return
+        self._put_node(id, node)
+        after = self._state.quarantine(id, at)
+        if before is None and after is not None:
+            quarantined = WorkerQuarantined(until=after.until, reason=after.reason)
+            self._note_worker(worker.id, quarantined)
+
+    def _put_node(self, id: str, node: Node | None) -> None:
+        self._state.put_node(id, node)
+        self._commits.pending.batch.nodes[id] = node
 
     def _note_worker(self, id: WorkerId, event: WorkerEvent) -> None:
         self._check()

@@ -33,5 +33,6 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         "CREATE INDEX allocations_by_end ON allocations (ended)",
         "CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID",
     ),
+    ("CREATE TABLE nodes (id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID",),
 )
 """Statement by statement, one tuple a version; `PRAGMA user_version` counts the versions."""

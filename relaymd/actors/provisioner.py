@@ -128,6 +128,7 @@ class Provisioner(Actor):
             seat
             for worker in self._ledger.workers.values()
             if not worker.leaving
+            and self._ledger.quarantine(worker) is None
             and not self._presence.is_disconnected(worker.id)
             and self._sightings.of(self._ledger.allocation_of(worker.id)) is not Evidence.GONE
             for seat in self._ledger.seats_of(worker.id)

@@ -22,7 +22,14 @@ from relaymd.bus.subjects import Binding
 from relaymd.core.ids import TOKEN, InstanceId, UnixTime, WorkerId
 from relaymd.core.job import JobState
 from relaymd.core.reaping import LivenessPolicy
-from relaymd.core.worker import Worker, WorkerDraining, WorkerLeft, WorkerLost, WorkerRegistered
+from relaymd.core.worker import (
+    Worker,
+    WorkerDraining,
+    WorkerLeft,
+    WorkerLost,
+    WorkerRegistered,
+    WorkerReleased,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +71,7 @@ class Registry(Actor):
         yield contract.LEAVE.answered_by(self.leave)
         yield contract.WORKERS.answered_by(self.workers)
         yield contract.DRAIN_WORKER.answered_by(self.drain)
+        yield contract.RELEASE_WORKER.answered_by(self.release)
 
     async def start(self) -> None:
         if self._hints is not None:
@@ -130,13 +138,23 @@ class Registry(Actor):
         return operating.WorkerList(workers=self._views.workers())
 
     def drain(self, message: operating.DrainWorker) -> asyncio.Future[m.Done]:
-        worker = self._ledger.workers.get(message.worker)
-        if worker is None:
-            text = f"there is no worker {message.worker}"
-            raise RefusedError.because(m.RefusalCode.UNKNOWN_WORKER, text)
+        worker = self._known(message.worker)
         reason = f"drained by {short(message.by)}" if message.by else "drained by an operator"
         self._retire(worker, reason)
         return self.answer(self._push_drain(worker.id, reason))
+
+    def release(self, message: operating.ReleaseWorker) -> asyncio.Future[m.Done]:
+        worker = self._known(message.worker)
+        self._ledger.release(worker, WorkerReleased(by=short(message.by)))
+        log.info("worker.released", worker=worker.id)
+        return self._ledger.settled(m.Done())
+
+    def _known(self, id: WorkerId) -> Worker:
+        worker = self._ledger.workers.get(id)
+        if worker is None:
+            text = f"there is no worker {id}"
+            raise RefusedError.because(m.RefusalCode.UNKNOWN_WORKER, text)
+        return worker
 
     async def _push_drain(self, worker: WorkerId, reason: str) -> m.Done:
         await self._ledger.settled(None)

@@ -21,8 +21,9 @@ from relaymd.core.events import Assigned
 from relaymd.core.ids import Epoch
 from relaymd.core.job import Job, JobState
 from relaymd.core.lease import Lease
-from relaymd.core.resources import Seat
+from relaymd.core.resources import ProviderKind, Seat
 from relaymd.core.scheduling import Assign, assign
+from relaymd.core.worker import Worker
 
 log = structlog.get_logger(__name__)
 
@@ -110,6 +111,20 @@ class Scheduler(Actor):
             ask.nothing(leave=True)
         elif (job := lease_of(self._ledger, ask.seat)) is not None:
             self._end_if_lost(ask, job)
+        elif self._is_better_elsewhere(worker):
+            self._asks.remove(ask)
+            ask.nothing(leave=True)
+
+    def _is_better_elsewhere(self, worker: Worker) -> bool:
+        """Whether it keeps an allocation that another node would use better.
+
+        Only where leaving brings another node, and nothing that runs would be disturbed.
+        """
+        return (
+            worker.provider is ProviderKind.SLURM
+            and not self._ledger.held_by(worker.id)
+            and self._ledger.quarantine(worker) is not None
+        )
 
     def _end_if_lost(self, ask: Ask, job: Job) -> None:
         """A slot that asks and a heartbeat after it that does not list the lease: it is lost.

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from relaymd.actors.disk import Snapshot
 from relaymd.core.allocation import Allocation, AllocationState
 from relaymd.core.backlog import Backlog
-from relaymd.core.ids import AllocationId, JobId, WorkerId
+from relaymd.core.ids import AllocationId, JobId, UnixTime, WorkerId
 from relaymd.core.job import Job, JobState
+from relaymd.core.quarantine import Node, Quarantine, node_of, quarantine
 from relaymd.core.resources import Seat
 from relaymd.core.worker import Worker, seats
 
@@ -23,6 +24,7 @@ class State:
         self.counts: Counter[JobState] = Counter()
         self.workers: dict[WorkerId, Worker] = {}
         self.allocations: dict[AllocationId, Allocation] = {}
+        self.nodes: dict[str, Node] = {node.id: node for node in snapshot.nodes}
         self.seq = snapshot.seq
         self.published = snapshot.published
         self._seats: dict[WorkerId, tuple[Seat, ...]] = {}
@@ -113,6 +115,20 @@ class State:
 
     def has_joined(self, allocation: AllocationId) -> bool:
         return allocation in self._joined
+
+    def put_node(self, id: str, node: Node | None) -> None:
+        """None: nothing is against it any more."""
+        if node is None:
+            self.nodes.pop(id, None)
+        else:
+            self.nodes[id] = node
+
+    def quarantine(self, node: str, now: UnixTime) -> Quarantine | None:
+        """Whether the node gets no work just now."""
+        if node not in self.nodes:
+            return None
+        present = {node_of(worker) for worker in self.workers.values()}
+        return quarantine(node, self.nodes, present, now=now)
 
     def put_allocation(self, allocation: Allocation) -> None:
         if allocation.state is AllocationState.ENDED:

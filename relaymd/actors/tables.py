@@ -9,6 +9,7 @@ from relaymd.actors.disk import Batch, EventRow, Place, Snapshot
 from relaymd.core.allocation import Allocation, AllocationState
 from relaymd.core.ids import Epoch, JobId, UnixTime, WorkerId
 from relaymd.core.job import FINAL, Job, JobState
+from relaymd.core.quarantine import Node
 from relaymd.core.worker import Worker
 
 Row = Sequence[Any]
@@ -22,6 +23,7 @@ ALIVE = tuple(state for state in JobState if state not in FINAL)
 encode = msgspec.json.Encoder().encode
 decode_job = msgspec.json.Decoder(Job).decode
 decode_worker = msgspec.json.Decoder(Worker).decode
+decode_node = msgspec.json.Decoder(Node).decode
 decode_allocation = msgspec.json.Decoder(Allocation).decode
 
 
@@ -56,6 +58,7 @@ class Tables:
         jobs = await read(f"SELECT body FROM jobs WHERE state IN ({marks})", ALIVE)
         workers = await read("SELECT body FROM workers ORDER BY id")
         allocations = await read("SELECT body FROM allocations WHERE ended = 0 ORDER BY id")
+        nodes = await read("SELECT body FROM nodes ORDER BY id")
         counts = await read("SELECT state, count(*) FROM jobs GROUP BY state")
         last = await read("SELECT max(seq) FROM events")
         published = await read("SELECT value FROM meta WHERE name = 'published'")
@@ -66,6 +69,7 @@ class Tables:
             counts={JobState(state): count for state, count in counts},
             seq=last[0][0] or 0,
             published=published[0][0] if published else 0,
+            nodes=[decode_node(body) for (body,) in nodes],
         )
 
     async def commit(self, batch: Batch) -> None:
@@ -152,6 +156,12 @@ def _statements(batch: Batch) -> Iterator[Statement]:
     gone = [(id,) for id, worker in batch.workers.items() if worker is None]
     if gone:
         yield "DELETE FROM workers WHERE id = ?", gone
+    marked = [(id, encode(node)) for id, node in batch.nodes.items() if node]
+    if marked:
+        yield "REPLACE INTO nodes VALUES (?, ?)", marked
+    cleared = [(id,) for id, node in batch.nodes.items() if node is None]
+    if cleared:
+        yield "DELETE FROM nodes WHERE id = ?", cleared
     if batch.allocations:
         yield (
             "REPLACE INTO allocations VALUES (?, ?, ?)",

@@ -78,14 +78,17 @@ class Views:
     def _reasons(self) -> Callable[[Requirements], str]:
         """Explains each class once, for a page may show a thousand jobs of the same."""
         known: dict[Requirements, str] = {}
-        workers = self._ledger.workers.values()
-        here = (worker.id for worker in workers if not worker.leaving)
-        all_seats = [seat for id in here for seat in self._ledger.seats_of(id)]
+        ledger = self._ledger
+        staying = [worker for worker in ledger.workers.values() if not worker.leaving]
+        shut = {worker.id for worker in staying if ledger.quarantine(worker) is not None}
+        here = (worker.id for worker in staying if worker.id not in shut)
+        all_seats = [seat for id in here for seat in ledger.seats_of(id)]
+        shut_seats = [seat for id in shut for seat in ledger.seats_of(id)]
         idle = self._asks.idle()
 
         def why(need: Requirements) -> str:
             if need not in known:
-                known[need] = explain(need, all_seats, idle)
+                known[need] = explain(need, all_seats, idle, shut_seats)
             return known[need]
 
         return why
@@ -99,4 +102,5 @@ class Views:
             verdict=str(verdict),
             silent_for=round(now - self._presence.heard(worker.id), 3),
             load=self._presence.load(worker.id),
+            quarantine=self._ledger.quarantine(worker),
         )

@@ -43,6 +43,9 @@ REQUEUE = Request("relaymd.operator.job.{job}.requeue", operating.RequeueJob, op
 JOBS = Request("relaymd.operator.jobs", operating.ListJobs, operating.JobPage)
 WORKERS = Request("relaymd.operator.workers", operating.ListWorkers, operating.WorkerList)
 DRAIN_WORKER = Request("relaymd.operator.worker.{worker}.drain", operating.DrainWorker, m.Done)
+RELEASE_WORKER = Request(
+    "relaymd.operator.worker.{worker}.release", operating.ReleaseWorker, m.Done
+)
 STATUS = Request("relaymd.operator.status", operating.AskStatus, operating.Status)
 WIND_DOWN = Request("relaymd.operator.wind-down", operating.WindDown, m.Done, within=2.0)
 

@@ -11,6 +11,7 @@ from relaymd.core.checkpoint import Progress
 from relaymd.core.devices import Load
 from relaymd.core.ids import JobId, UnixTime, WorkerId
 from relaymd.core.job import Bundle, Job, JobState
+from relaymd.core.quarantine import Quarantine
 from relaymd.core.resources import Requirements
 from relaymd.core.segments import Segment
 from relaymd.core.worker import Worker
@@ -94,12 +95,22 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     load: Load | None = None
     """Of its machine, as last heard."""
 
+    quarantine: Quarantine | None = None
+    """Why it gets no work just now; None: it does."""
+
 
 class WorkerList(msgspec.Struct, frozen=True, kw_only=True):
     workers: tuple[WorkerView, ...]
 
 
 class DrainWorker(msgspec.Struct, frozen=True, kw_only=True):
+    worker: WorkerId
+    by: str = ""
+
+
+class ReleaseWorker(msgspec.Struct, frozen=True, kw_only=True):
+    """Forgive the worker's node what is against it."""
+
     worker: WorkerId
     by: str = ""
 

@@ -75,6 +75,7 @@ STYLES = {
     "draining": "yellow",
     "cancelling": "yellow",
     "suspect": "yellow",
+    "quarantined": "red",
     "dead": "red",
     "assigned": "cyan",
     "queued": "blue",

@@ -1,9 +1,12 @@
 """Times, sizes and facts in the words of a person. Pure."""
 
+from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from relaymd.bus.facts import JobChanged, ProviderChanged, WorkerChanged
 from relaymd.core.checkpoint import Progress
+from relaymd.core.devices import Load
 from relaymd.core.events import (
     Assigned,
     Cancelled,
@@ -23,12 +26,15 @@ from relaymd.core.events import (
 )
 from relaymd.core.ids import UnixTime
 from relaymd.core.outcome import Outcome
+from relaymd.core.resources import Gpu
 from relaymd.core.worker import (
     WorkerDraining,
     WorkerEvent,
     WorkerLeft,
     WorkerLost,
+    WorkerQuarantined,
     WorkerRegistered,
+    WorkerReleased,
 )
 
 Fact = JobChanged | WorkerChanged | ProviderChanged
@@ -110,6 +116,22 @@ def age(at: UnixTime, now: UnixTime) -> str:
     return duration(max(now - at, 0.0))
 
 
+def models(gpus: Iterable[Gpu]) -> str:
+    """`4 × NVIDIA A100, 1 × NVIDIA T4`; one alone is not counted."""
+    counts = Counter(gpu.model for gpu in gpus)
+    return ", ".join(f"{n} × {model}" if n > 1 else model for model, n in counts.items()) or "-"
+
+
+def load(load: Load | None) -> str:
+    """`cpu 12 %, gpu 97 %`: the processors, and the GPUs that say it, in the mean."""
+    if load is None:
+        return "-"
+    busy = [gpu.busy for gpu in load.gpus if gpu.busy is not None]
+    figures = {"cpu": load.cpu, "gpu": sum(busy) / len(busy) if busy else None}
+    told = [f"{name} {share * 100:.0f} %" for name, share in figures.items() if share is not None]
+    return ", ".join(told) or "-"
+
+
 def of_job(event: JobEvent) -> str:
     """What happened to a job, after `<job> `."""
     match event:
@@ -164,6 +186,10 @@ def of_worker(event: WorkerEvent) -> str:
             return f"left: {reason}"
         case WorkerLost(reason=reason):
             return f"lost: {reason}"
+        case WorkerQuarantined(until=until, reason=reason):
+            return f"gets no work until {clock(until)}: {reason}"
+        case WorkerReleased(by=by):
+            return "gets work again" + (f", says {by}" if by else "")
 
 
 def of_fact(fact: Fact) -> str:

@@ -1,20 +1,20 @@
-"""`relaymd workers`: who is there, what they do; sending one home."""
+"""`relaymd workers`: who is there, what they do; sending one home, forgiving its node."""
 
 import asyncclick as click
 
 from relaymd.bus import contract
-from relaymd.bus.operating import DrainWorker, ListWorkers, WorkerList, WorkerView
+from relaymd.bus.operating import DrainWorker, ListWorkers, ReleaseWorker, WorkerList, WorkerView
 from relaymd.cli.failures import REFUSED, USAGE, CommandError
 from relaymd.cli.lazy import ListingGroup
 from relaymd.cli.session import now, session, whoami
 from relaymd.cli.shown import document, line, table
-from relaymd.cli.words import ago
+from relaymd.cli.words import ago, clock, load, models
 from relaymd.core.ids import TOKEN, UnixTime, WorkerId
 
 
 @click.group(cls=ListingGroup)
 def workers() -> None:
-    """List workers; drain one."""
+    """List workers; drain one; release one from quarantine."""
 
 
 @workers.command("list")
@@ -27,10 +27,14 @@ async def list_(as_json: bool) -> None:
         document(found)
         return
     at = now()
-    columns = ("worker", "state", "cluster", "host", "gpus", "slots", "jobs", "heard", "since")
+    columns = ("worker", "state", "where", "gpus", "slots", "busy", "jobs", "heard")
     empty = "No worker is registered; one starts when a job waits."
     rows = [_row(view, at) for view in found.workers]
-    table(columns, rows, elastic=("cluster", "host", "gpus", "jobs"), empty=empty)
+    table(columns, rows, elastic=("where", "gpus", "busy", "jobs"), empty=empty)
+    for view in found.workers:
+        if view.quarantine is not None:
+            until = clock(view.quarantine.until)
+            line(f"{view.worker.id} gets no work until {until}: {view.quarantine.reason}")
 
 
 @workers.command()
@@ -46,6 +50,21 @@ async def drain(id: str, as_json: bool) -> None:
         document(done)
     else:
         line(f"{worker} drains")
+
+
+@workers.command()
+@click.argument("id")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+async def release(id: str, as_json: bool) -> None:
+    """End the quarantine of a worker's node: what was against it is forgotten."""
+    async with session() as stack:
+        worker = _pick(id, await stack.bus.ask(contract.WORKERS, ListWorkers()))
+        wanted = ReleaseWorker(worker=worker, by=whoami())
+        done = await stack.bus.ask(contract.RELEASE_WORKER, wanted)
+    if as_json:
+        document(done)
+    else:
+        line(f"{worker} gets work again")
 
 
 def _pick(id: str, found: WorkerList) -> WorkerId:
@@ -65,12 +84,17 @@ def _row(view: WorkerView, at: UnixTime) -> list[str]:
     worker = view.worker
     return [
         worker.id,
-        "draining" if worker.leaving else view.verdict,
-        worker.cluster,
-        worker.host,
-        ", ".join(gpu.model for gpu in worker.gpus) or "-",
+        _state(view),
+        f"{worker.cluster} {worker.host}".strip(),
+        models(worker.gpus),
         str(worker.slots),
+        load(view.load),
         ", ".join(view.jobs) or "idle",
         ago(UnixTime(at - view.silent_for), at),
-        ago(worker.registered_at, at),
     ]
+
+
+def _state(view: WorkerView) -> str:
+    if view.worker.leaving:
+        return "draining"
+    return "quarantined" if view.quarantine is not None else view.verdict

@@ -62,8 +62,20 @@ def best(need: Requirements, seats: Iterable[Seat]) -> Seat | None:
     return min(fitting, key=lambda seat: _preference(need, seat), default=None)
 
 
-def explain(need: Requirements, seats: Collection[Seat], idle: Collection[Seat]) -> str:
-    """Why a waiting job with this need does not run yet, in one sentence."""
+def explain(
+    need: Requirements,
+    seats: Collection[Seat],
+    idle: Collection[Seat],
+    quarantined: Collection[Seat] = (),
+) -> str:
+    """Why a waiting job with this need does not run yet, in one sentence.
+
+    quarantined: seats that get no work for a while, and are in neither of the others.
+    """
+    if any(misfit(need, seat) is None for seat in quarantined) and not any(
+        misfit(need, seat) is None for seat in seats
+    ):
+        return "every worker that fits is in quarantine; `relaymd workers` says why"
     if not seats:
         return "no worker is registered"
     suitable = [seat for seat in seats if misfit(need, seat) is None]

@@ -80,4 +80,19 @@ class WorkerLost(msgspec.Struct, frozen=True, kw_only=True, tag="lost"):
     reason: str
 
 
-WorkerEvent: TypeAlias = WorkerRegistered | WorkerDraining | WorkerLeft | WorkerLost
+class WorkerQuarantined(msgspec.Struct, frozen=True, kw_only=True, tag="quarantined"):
+    """Its node gets no work for a while; so does every other worker there."""
+
+    until: UnixTime
+    reason: str
+
+
+class WorkerReleased(msgspec.Struct, frozen=True, kw_only=True, tag="released"):
+    """An operator forgave its node what was against it."""
+
+    by: str = ""
+
+
+WorkerEvent: TypeAlias = (
+    WorkerRegistered | WorkerDraining | WorkerLeft | WorkerLost | WorkerQuarantined | WorkerReleased
+)

@@ -22,6 +22,7 @@ from relaymd.bus.operating import (
     JobView,
     ListJobs,
     ListWorkers,
+    ReleaseWorker,
     RequeueJob,
     ShowJob,
     Status,
@@ -32,7 +33,8 @@ from relaymd.bus.operating import (
 from relaymd.bus.subjects import Binding
 from relaymd.core import events as e
 from relaymd.core import job as j
-from relaymd.core.ids import JobId, UnixTime
+from relaymd.core.ids import JobId, UnixTime, WorkerId
+from relaymd.core.quarantine import Quarantine
 from relaymd.core.segments import segments
 from relaymd.core.worker import Worker
 
@@ -53,6 +55,7 @@ class Desk:
         self.jobs: dict[JobId, j.Job] = {}
         self.history: dict[JobId, list[facts.JobChanged]] = {}
         self.workers: list[Worker] = []
+        self.quarantined: dict[WorkerId, Quarantine] = {}
         self.drained: list[str] = []
         self.submits: list[Submit] = []
         self.silent_submits = 0
@@ -130,6 +133,7 @@ class Desk:
         yield contract.REQUEUE.answered_by(self._requeue)
         yield contract.JOBS.answered_by(self._list)
         yield contract.WORKERS.answered_by(self._workers)
+        yield contract.RELEASE_WORKER.answered_by(self._release)
         yield contract.DRAIN_WORKER.answered_by(self._drain)
         yield contract.STATUS.answered_by(self._status)
 
@@ -192,7 +196,16 @@ class Desk:
         return JobPage(jobs=tuple(JobView(job=job) for job in page), next=more)
 
     def _workers(self, _: ListWorkers) -> WorkerList:
-        return WorkerList(workers=tuple(WorkerView(worker=one) for one in self.workers))
+        return WorkerList(
+            workers=tuple(
+                WorkerView(worker=one, quarantine=self.quarantined.get(one.id))
+                for one in self.workers
+            )
+        )
+
+    def _release(self, wanted: ReleaseWorker) -> m.Done:
+        del self.quarantined[wanted.worker]
+        return m.Done()
 
     def _drain(self, wanted: DrainWorker) -> m.Done:
         self.drained.append(wanted.worker)

@@ -5,6 +5,10 @@ import json
 import pytest
 
 from relaymd.core.events import CancelRequested
+from relaymd.core.ids import InstanceId, UnixTime, WorkerId
+from relaymd.core.quarantine import Quarantine
+from relaymd.core.resources import Gpu
+from relaymd.core.worker import Worker
 from tests.cli.conftest import Shell, Stack
 from tests.cli.desk import submission
 
@@ -142,3 +146,26 @@ async def test_help_needs_neither_the_bus_nor_the_store(shell: Shell) -> None:
     assert "submit" in answer.out
     for module in ("msgspec", "nats", "aiohttp", "aioboto3", "rich", "structlog", "yaml"):
         assert f" {module}\n" not in answer.err
+
+
+async def test_a_worker_in_quarantine_is_named_with_the_reason_and_can_be_released(
+    stack: Stack,
+) -> None:
+    gpus = (Gpu(model="NVIDIA A100"),) * 2
+    worker = Worker(
+        id=WorkerId("w-1"),
+        instance=InstanceId("i-1"),
+        host="n7",
+        gpus=gpus,
+        registered_at=UnixTime(0.0),
+    )
+    stack.desk.workers.append(worker)
+    reason = "2 jobs ended badly there: no CUDA"
+    stack.desk.quarantined[worker.id] = Quarantine(until=UnixTime(2e9), reason=reason)
+    shown = await stack.shell("workers")
+    assert "quarantined" in shown.out
+    assert "2 × NVIDIA A100" in shown.out
+    assert reason in shown.out
+    released = await stack.shell("workers", "release", "w-1")
+    assert (released.code, released.out) == (0, "w-1 gets work again\n")
+    assert "quarantined" not in (await stack.shell("workers")).out

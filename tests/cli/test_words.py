@@ -1,10 +1,12 @@
 """Sentences about facts: singular and plural, and whose fault an end was."""
 
-from relaymd.cli.words import age, far, number, of_job, of_worker, progress, size
+from relaymd.cli.words import age, far, load, models, number, of_job, of_worker, progress, size
 from relaymd.core.checkpoint import Progress
+from relaymd.core.devices import GpuLoad, Load
 from relaymd.core.events import Interrupted
 from relaymd.core.ids import Epoch, UnixTime
 from relaymd.core.outcome import AttemptEnd, Outcome
+from relaymd.core.resources import Gpu
 from relaymd.core.worker import WorkerRegistered
 
 
@@ -47,3 +49,11 @@ def test_sizes_have_the_unit_that_says_most() -> None:
         "250 kB",
         "4.0 TB",
     ]
+
+
+def test_what_a_machine_has_and_is_busy_with_fits_into_a_column() -> None:
+    a100, t4 = Gpu(model="A100"), Gpu(model="T4")
+    assert [models(gpus) for gpus in ((), (t4,), (a100, t4, a100))] == ["-", "T4", "2 × A100, T4"]
+    assert load(None) == load(Load()) == "-"
+    half, whole, silent = (GpuLoad(uuid="u", busy=busy) for busy in (0.5, 1.0, None))
+    assert load(Load(cpu=0.123, gpus=(half, whole, silent))) == "cpu 12 %, gpu 75 %"

@@ -12,6 +12,7 @@ from relaymd.actors.disk import Batch, DiskError, EventRow, Place, Snapshot
 from relaymd.core.allocation import Allocation, AllocationState
 from relaymd.core.ids import AllocationId, JobId, WorkerId
 from relaymd.core.job import Job, JobState
+from relaymd.core.quarantine import Node
 from relaymd.core.worker import Worker
 from tests.simulation.process import WORLD
 
@@ -26,6 +27,7 @@ class ModelDisk:
         self.jobs: dict[JobId, Job] = {}
         self.workers: dict[WorkerId, Worker] = {}
         self.allocations: dict[AllocationId, Allocation] = {}
+        self.nodes: dict[str, Node] = {}
         self.events: list[EventRow] = []
         self.published = 0
         self.failing = False
@@ -53,6 +55,7 @@ class ModelDisk:
             counts=dict(Counter(job.state for job in self.jobs.values())),
             seq=self.events[-1].seq if self.events else 0,
             published=self.published,
+            nodes=[*self.nodes.values()],
         )
 
     async def commit(self, batch: Batch) -> None:
@@ -81,6 +84,11 @@ class ModelDisk:
                 self.workers.pop(id, None)
             else:
                 self.workers[id] = worker
+        for name, node in batch.nodes.items():
+            if node is None:
+                self.nodes.pop(name, None)
+            else:
+                self.nodes[name] = node
         self.published = max(self.published, batch.published or 0)
 
     async def job(self, id: JobId) -> Job | None:
