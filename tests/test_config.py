@@ -194,10 +194,18 @@ def test_clusters_of_the_environment_replace_those_of_the_file(tmp_path: Path) -
     [
         ("clusters: [{name: x, acount: lab}]", {}, "did you mean 'account'?"),
         ("clusters: [{name: local}]", {}, "local: name: it is the name of another provider"),
-        ("salad: {project: p}", {}, "organization, project and container_group belong together"),
+        ("salad: {project: md}", {}, "organization, project and container_group belong together"),
+        ("salad: {project: MD}", {}, "salad.project: 'MD' is not a name"),
+        (
+            "salad: {api_url: 'http://example.org'}",
+            {},
+            "salad.api_url: it must begin with https://",
+        ),
+        ("", {"RELAYMD_SALAD_API_KEY": "a b"}, "RELAYMD_SALAD_API_KEY: it must be one word"),
         ("salad: {slots: 0}", {}, "salad.slots: it must be at least 1"),
         (
-            "salad: {organization: o, project: p, container_group: g}\nclusters: [{name: salad}]",
+            "salad: {organization: acme, project: md, container_group: gpus}\n"
+            "clusters: [{name: salad}]",
             {},
             "salad: name: it is the name of another provider",
         ),

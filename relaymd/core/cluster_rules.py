@@ -13,6 +13,9 @@ from relaymd.core.strict import InvalidDocumentError
 _ONE_WORD = ("partition", "account", "qos", "gres", "memory", "memory_per_gpu", "exclude")
 _ONE_LINE = ("constraint", "venv", "sif_cache_dir", "work_dir", "log_dir", "credentials_file")
 _MEMORY = re.compile(r"\d+[KMGT]?")
+_SALAD_NAME = re.compile(r"[a-z][a-z0-9-]{0,61}[a-z0-9]")
+_ONE_KEY = re.compile(r"[!-~]+")
+_SAFE_URL = re.compile(r"https://|http://(127\.0\.0\.1|localhost|\[::1\])[:/]")
 _AT_LEAST_ONE = ("nodes", "ntasks", "max_pending_jobs", "max_allocations", "slots")
 
 
@@ -135,6 +138,14 @@ def _of_salad(salad: SaladConfig, taken: frozenset[str]) -> Iterator[tuple[str, 
     given = (salad.organization, salad.project, salad.container_group)
     if any(given) and not salad.is_configured:
         yield "container_group", "organization, project and container_group belong together"
+    for key in ("organization", "project", "container_group"):
+        name = getattr(salad, key)
+        if name is not None and not _SALAD_NAME.fullmatch(name):
+            yield key, f"{name!r} is not a name: lower-case letters, digits and -, 2 to 63 of them"
+    if salad.api_key is not None and not _ONE_KEY.fullmatch(salad.api_key):
+        yield "api_key", "it must be one word"
+    if not _SAFE_URL.match(salad.api_url):
+        yield "api_url", "it must begin with https://, for the key travels with each request"
     for key in ("max_replicas", "slots"):
         if getattr(salad, key) < 1:
             yield key, "it must be at least 1"

@@ -52,8 +52,13 @@ def identify(
         cpus=host.cpus,
         memory_gb=host.memory_gb,
         version=version(),
-        external=environ.get("RELAYMD_WORKER_EXTERNAL", ""),
+        external=_external(environ),
     )
+
+
+def _external(environ: Mapping[str, str]) -> str:
+    """What the provider calls the place where this runs; Salad tells it under a name of its own."""
+    return environ.get("RELAYMD_WORKER_EXTERNAL") or environ.get("SALAD_MACHINE_ID", "")
 
 
 def _token(environ: Mapping[str, str], name: str) -> str:

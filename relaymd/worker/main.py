@@ -147,7 +147,7 @@ async def tools(
     state = Path(config.state_dir)
     folder = Path(config.worker_dir or state / "workers") / me.worker
     access = connection.find(config, Role.WORKER)
-    patience = IMPATIENCE if me.allocation is None else PATIENCE
+    patience = PATIENCE if me.allocation or me.external else IMPATIENCE
     with home.claimed(folder):
         _adopt(folder)
         async with (

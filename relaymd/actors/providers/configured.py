@@ -7,6 +7,8 @@ from pathlib import Path
 from relaymd import connection
 from relaymd.actors.providers import worker_environment
 from relaymd.actors.providers.provider import Provider
+from relaymd.actors.providers.salad import SaladProvider
+from relaymd.actors.providers.salad_api import opened
 from relaymd.actors.providers.shells import shell_for
 from relaymd.actors.providers.slurm import SlurmProvider
 from relaymd.actors.providers.ssh import SshShell
@@ -17,12 +19,16 @@ from relaymd.core.clusters import ClusterConfig
 
 @asynccontextmanager
 async def clusters(config: Config) -> AsyncGenerator[list[Provider]]:
-    """One for each cluster; the connections they open are closed at the end.
+    """One for each cluster, and Salad; the connections they open are closed at the end.
 
     Raises NoStackError where nothing says how workers reach the server.
     """
     async with AsyncExitStack() as stack:
-        yield [_slurm(config, cluster, stack) for cluster in config.clusters]
+        far = [_slurm(config, cluster, stack) for cluster in config.clusters]
+        if config.salad.is_configured:
+            api = await stack.enter_async_context(opened(config.salad))
+            far.append(SaladProvider(api, config.salad))
+        yield far
 
 
 def _slurm(config: Config, cluster: ClusterConfig, stack: AsyncExitStack) -> Provider:
