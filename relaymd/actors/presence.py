@@ -8,6 +8,7 @@ from relaymd.bus.messages import HeldLease
 from relaymd.core.checkpoint import Progress
 from relaymd.core.devices import Load
 from relaymd.core.ids import Epoch, JobId, Monotonic, WorkerId
+from relaymd.core.rate import Rate, Track, heard, rate_of, seconds_left
 from relaymd.core.reaping import Evidence, Vital
 
 MOST_GPUS = 64
@@ -30,7 +31,7 @@ class Presence:
         self._heard: dict[WorkerId, Monotonic] = {}
         self._disconnected: dict[WorkerId, Monotonic] = {}
         self._rolls: dict[WorkerId, Roll] = {}
-        self._progress: dict[JobId, tuple[Epoch, Progress]] = {}
+        self._progress: dict[JobId, Track] = {}
         self._loads: dict[WorkerId, Load] = {}
 
     def reset(self) -> None:
@@ -82,12 +83,21 @@ class Presence:
     def note(self, job: JobId, epoch: Epoch, progress: Progress | None) -> None:
         """None: nothing is known, which changes nothing."""
         if progress is not None:
-            self._progress[job] = (epoch, progress)
+            self._progress[job] = heard(self._progress.get(job), epoch, progress, self.clock())
 
     def progress(self, job: JobId, epoch: Epoch) -> Progress | None:
         """The latest of this very lease."""
-        noted = self._progress.get(job)
-        return noted[1] if noted and noted[0] == epoch else None
+        track = self._progress.get(job)
+        return track.points[-1].progress if track and track.epoch == epoch else None
+
+    def rate(self, job: JobId, epoch: Epoch) -> tuple[Rate | None, float | None]:
+        """How fast this very lease's engine goes, and the seconds it still needs at that."""
+        track = self._progress.get(job)
+        if track is None or track.epoch != epoch:
+            return None, None
+        latest, rate = track.points[-1], rate_of(track)
+        left = seconds_left(latest.progress, rate)
+        return rate, None if left is None else max(left - (self.clock() - latest.at), 0.0)
 
     def forget(self, worker: WorkerId) -> None:
         for kept in (self._heard, self._disconnected, self._rolls, self._loads):

@@ -58,7 +58,14 @@ class Views:
         return self._asks.slots(worker)
 
     def _view(self, job: Job, why: Callable[[Requirements], str]) -> JobView:
-        return JobView(job=job, progress=self._progress(job), why_waiting=self._waiting(job, why))
+        rate, left = self._presence.rate(job.id, job.epoch) if job.lease else (None, None)
+        return JobView(
+            job=job,
+            progress=self._progress(job),
+            why_waiting=self._waiting(job, why),
+            rate=rate,
+            seconds_left=left,
+        )
 
     def _progress(self, job: Job) -> Progress | None:
         noted = self._presence.progress(job.id, job.epoch) if job.lease else None

@@ -12,6 +12,7 @@ from relaymd.core.devices import Load
 from relaymd.core.ids import JobId, UnixTime, WorkerId
 from relaymd.core.job import Bundle, Job, JobState
 from relaymd.core.quarantine import Quarantine
+from relaymd.core.rate import Rate
 from relaymd.core.resources import Requirements
 from relaymd.core.segments import Segment
 from relaymd.core.worker import Worker
@@ -38,6 +39,12 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     why_waiting: str | None = None
     """For a queued job: why it does not run."""
+
+    rate: Rate | None = None
+    """Of the segment that runs; None: not known yet."""
+
+    seconds_left: float | None = None
+    """Until it is done, at that rate."""
 
 
 class ListJobs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

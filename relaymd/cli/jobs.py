@@ -7,7 +7,7 @@ from relaymd.bus.operating import CancelJob, JobPage, JobView, ListJobs, Requeue
 from relaymd.cli.lazy import Entry, ListingGroup
 from relaymd.cli.session import now, session, whoami
 from relaymd.cli.shown import document, line, table
-from relaymd.cli.words import age, far
+from relaymd.cli.words import age, duration, far
 from relaymd.core.ids import UnixTime
 from relaymd.core.job import JobState
 
@@ -76,7 +76,7 @@ def _changed(view: JobView, as_json: bool) -> None:
 
 def _show(page: JobPage) -> None:
     at = now()
-    columns = ("job", "title", "state", "progress", "saved", "where", "age")
+    columns = ("job", "title", "state", "done", "left", "saved", "where", "age")
     rows = [_row(view, at) for view in page.jobs]
     table(columns, rows, elastic=("title", "where"), empty="No jobs.")
     if page.next is not None:
@@ -91,6 +91,7 @@ def _row(view: JobView, at: UnixTime) -> list[str]:
         job.title,
         job.state,
         far(view.progress or (newest.progress if newest else None)),
+        duration(view.seconds_left),
         age(newest.at, at) if newest else "-",
         job.lease.worker if job.lease else view.why_waiting or "-",
         age(job.submitted_at, at),

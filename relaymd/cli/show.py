@@ -8,9 +8,11 @@ from relaymd.bus.operating import JobDetails
 from relaymd.cli.session import now, session
 from relaymd.cli.shown import document, fields, line, table
 from relaymd.cli.watch import watch
-from relaymd.cli.words import ago, duration, number, of_fact, progress, size
+from relaymd.cli.words import ago, duration, number, of_fact, pace, progress, size
 from relaymd.core.checkpoint import Progress
 from relaymd.core.segments import Segment
+
+ELASTIC = ("where", "ended")
 
 LATEST = 10
 """Events shown to people; `relaymd events --job` has them all."""
@@ -29,8 +31,8 @@ async def show(id: str, as_json: bool) -> None:
     fields(_facts(details))
     if details.segments:
         line("")
-        columns = ("lease", "worker", "cluster", "from", "to", "took", "lost", "ended")
-        table(columns, [_row(one) for one in details.segments], elastic=("cluster", "ended"))
+        columns = ("lease", "where", "from", "to", "rate", "took", "lost", "ended")
+        table(columns, [_row(one) for one in details.segments], elastic=ELASTIC)
     if details.history:
         line("")
         for change in details.history[-LATEST:]:
@@ -60,6 +62,10 @@ def _facts(details: JobDetails) -> Iterable[tuple[str, str]]:
     yield "command", job.command
     yield "waits", view.why_waiting or ""
     yield "progress", progress(view.progress or (newest.progress if newest else None))
+    if view.rate is not None:
+        yield "rate", pace(view.rate)
+    if view.seconds_left is not None:
+        yield "done in", f"about {duration(view.seconds_left)}, if it goes on like this"
     if newest:
         kept = f"{newest.generation}, {number(newest.files, 'file')}, {size(newest.size)}"
         yield "checkpoint", f"{kept}, {ago(newest.at, at)}"
@@ -77,10 +83,10 @@ def _row(segment: Segment) -> list[str]:
     end = segment.ended_at or now()
     return [
         str(segment.epoch),
-        segment.worker,
-        segment.cluster,
+        f"{segment.worker} {segment.cluster}",
         _far(segment.begin),
         _far(segment.end),
+        pace(segment.rate),
         duration(end - segment.launched_at) if segment.launched_at else "-",
         duration(segment.lost_seconds),
         segment.how + (f": {segment.reason}" if segment.reason else ""),

@@ -56,14 +56,19 @@ def _rich(columns: Sequence[str], rows: list[list[str]], elastic: Collection[str
     from rich.table import Table
     from rich.text import Text
 
-    view = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in columns:
+    view = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
+    for number, name in enumerate(columns):
         # What stands in the others is an identifier or a figure, and useless when it is cut.
-        view.add_column(name, no_wrap=name not in elastic, overflow="fold")
+        words = [word for row in rows for word in row[number].split()]
+        least = min(max(map(len, words), default=0), IDENTIFIER) if name in elastic else None
+        view.add_column(name, no_wrap=name not in elastic, overflow="fold", min_width=least)
     for row in rows:
         view.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
     Console().print(view)
 
+
+IDENTIFIER = 14
+"""Characters of an identifier: what an elastic column still holds in one line."""
 
 NEWLINES = "\n\t"
 """Harmless in a text of several lines, such as an engine's last words."""

@@ -26,6 +26,7 @@ from relaymd.core.events import (
 )
 from relaymd.core.ids import UnixTime
 from relaymd.core.outcome import Outcome
+from relaymd.core.rate import Rate
 from relaymd.core.resources import Gpu
 from relaymd.core.worker import (
     WorkerDraining,
@@ -109,6 +110,21 @@ def far(progress: Progress | None) -> str:
             return f"{step:,} steps"
         case _:
             return "-"
+
+
+def pace(rate: Rate | None) -> str:
+    """`120 steps/s`, `2.1 %/h`: in the longest unit that needs no zero before the point."""
+    if rate is None:
+        return "-"
+    value, what = (rate.steps, " steps") if rate.steps is not None else (rate.fraction, " %")
+    if value is None:
+        return "-"
+    value = value if rate.steps is not None else 100 * value
+    for unit, seconds in (("s", 1), ("min", 60), ("h", 3600), ("d", 86400)):
+        if value * seconds >= 1 or unit == "d":
+            break
+    amount = value * seconds
+    return f"{amount:,.0f}{what}/{unit}" if amount >= 10 else f"{amount:.1f}{what}/{unit}"
 
 
 def age(at: UnixTime, now: UnixTime) -> str:

@@ -6,10 +6,10 @@ from relaymd.bus import contract
 from relaymd.bus.operating import DrainWorker, ListWorkers, ReleaseWorker, WorkerList, WorkerView
 from relaymd.cli.failures import REFUSED, USAGE, CommandError
 from relaymd.cli.lazy import ListingGroup
-from relaymd.cli.session import now, session, whoami
+from relaymd.cli.session import session, whoami
 from relaymd.cli.shown import document, line, table
-from relaymd.cli.words import ago, clock, load, models
-from relaymd.core.ids import TOKEN, UnixTime, WorkerId
+from relaymd.cli.words import clock, duration, load, models
+from relaymd.core.ids import TOKEN, WorkerId
 
 
 @click.group(cls=ListingGroup)
@@ -26,10 +26,9 @@ async def list_(as_json: bool) -> None:
     if as_json:
         document(found)
         return
-    at = now()
-    columns = ("worker", "state", "where", "gpus", "slots", "busy", "jobs", "heard")
+    columns = ("worker", "state", "where", "gpus", "busy", "jobs")
     empty = "No worker is registered; one starts when a job waits."
-    rows = [_row(view, at) for view in found.workers]
+    rows = [_row(view) for view in found.workers]
     table(columns, rows, elastic=("where", "gpus", "busy", "jobs"), empty=empty)
     for view in found.workers:
         if view.quarantine is not None:
@@ -80,21 +79,29 @@ def _pick(id: str, found: WorkerList) -> WorkerId:
     return matching[0]
 
 
-def _row(view: WorkerView, at: UnixTime) -> list[str]:
+def _row(view: WorkerView) -> list[str]:
     worker = view.worker
     return [
         worker.id,
         _state(view),
         f"{worker.cluster} {worker.host}".strip(),
         models(worker.gpus),
-        str(worker.slots),
         load(view.load),
-        ", ".join(view.jobs) or "idle",
-        ago(UnixTime(at - view.silent_for), at),
+        _jobs(view),
     ]
 
 
 def _state(view: WorkerView) -> str:
     if view.worker.leaving:
         return "draining"
-    return "quarantined" if view.quarantine is not None else view.verdict
+    if view.quarantine is not None:
+        return "quarantined"
+    silent = "" if view.verdict == "alive" else f" {duration(view.silent_for)}"
+    return f"{view.verdict}{silent}"
+
+
+def _jobs(view: WorkerView) -> str:
+    ids, slots = " ".join(view.jobs), view.worker.slots
+    if slots == 1:
+        return ids or "idle"
+    return f"{len(view.jobs)} of {slots}" + (f": {ids}" if ids else "")

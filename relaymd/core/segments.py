@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from relaymd.core.checkpoint import Progress
+from relaymd.core.checkpoint import Checkpoint, Progress
 from relaymd.core.events import (
     Assigned,
     Cancelled,
@@ -19,6 +19,7 @@ from relaymd.core.events import (
     Started,
 )
 from relaymd.core.ids import Epoch, Generation, UnixTime, WorkerId
+from relaymd.core.rate import Rate, rate
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -43,6 +44,9 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Progress of the last checkpoint it committed."""
 
     last_checkpoint_at: UnixTime | None = None
+    rate: Rate | None = None
+    """From its start to its last checkpoint, with what the engine needed to get going."""
+
     how: str = "running"
     """completed, handed over, or the outcome of the attempt."""
 
@@ -98,6 +102,7 @@ def _advance(segment: Segment, event: JobEvent, at: UnixTime) -> Segment:
                 committed=checkpoint.generation,
                 end=checkpoint.progress or segment.end,
                 last_checkpoint_at=checkpoint.at,
+                rate=_rate(segment, checkpoint),
             )
         case Draining():
             return replace(segment, draining_at=at)
@@ -111,3 +116,11 @@ def _advance(segment: Segment, event: JobEvent, at: UnixTime) -> Segment:
             return replace(segment, ended_at=at, how="cancelled")
         case _:
             return segment
+
+
+def _rate(segment: Segment, checkpoint: Checkpoint) -> Rate | None:
+    """A segment without a checkpoint to start from began at nothing."""
+    begin = segment.begin or (None if segment.restored else Progress(fraction=0.0, step=0))
+    if segment.launched_at is None or begin is None or checkpoint.progress is None:
+        return segment.rate
+    return rate(begin, checkpoint.progress, checkpoint.at - segment.launched_at) or segment.rate

@@ -355,3 +355,20 @@ async def test_what_a_machine_is_busy_with_is_shown_and_absent_changes_nothing(
     assert view.load is not None
     assert (view.load.cpu, view.load.used_gb, len(view.load.gpus)) == (0.5, 12.0, 64)
     assert (view.worker.cpus, view.worker.memory_gb) == (16, 64.0)
+
+
+async def test_rate_and_time_left_follow_from_what_heartbeats_say(office: Office) -> None:
+    worker = office.worker()
+    await worker.register()
+    await office.operator.submit()
+    given = await worker.begin()
+    for step in (0, 100, 200):
+        await worker.beat(given, progress=Progress(step=step, total_steps=1000))
+        office.clock.advance(10)
+    view = (await office.operator.details()).view
+    assert view.rate is not None
+    assert view.rate.steps == 10.0
+    assert view.seconds_left == 70.0, "10 s have passed since it was heard"
+    await worker.handoff(given)
+    view = (await office.operator.details()).view
+    assert (view.rate, view.seconds_left) == (None, None)

@@ -8,10 +8,14 @@ import sys
 
 SCRIPT = """
 from relaymd.cli.shown import table
-columns = ("job", "title", "state", "progress", "saved", "where", "age")
-row = ["j-gq92sw4zs8qw", "Villin headpiece, 300 K, replica 12", "completed", "100 %", "10 min",
-       "no worker fits: local: it has 0 of 2 GPUs", "24 min"]
+columns = ("job", "title", "state", "done", "left", "saved", "where", "age")
+row = ["j-gq92sw4zs8qw", "Villin headpiece, 300 K, replica 12", "completed", "100 %", "3 h",
+       "10 min", "no worker fits: local: it has 0 of 2 GPUs", "24 min"]
 table(columns, [row], elastic=("title", "where"))
+columns = ("worker", "state", "where", "gpus", "busy", "jobs")
+row = ["w-7k2mqfx9hjb4", "quarantined", "north gpu-17", "4 × NVIDIA A100-SXM4-40GB",
+       "cpu 12 %, gpu 97 %", "2 of 4: j-8f3hkq2m7vxw j-9f3hkq2m7vx"]
+table(columns, [row], elastic=("where", "gpus", "busy", "jobs"))
 """
 
 
@@ -44,4 +48,5 @@ def test_at_eighty_columns_only_words_give_way_and_no_figure_is_cut() -> None:
     (first,) = [line for line in lines if "j-gq92sw4zs8qw" in line]
     for whole in ("completed", "100 %", "10 min", "24 min"):
         assert whole in first
+    assert any("j-8f3hkq2m7vxw" in line for line in lines), "no identifier is cut"
     assert max(map(len, lines)) <= 80

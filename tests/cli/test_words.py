@@ -1,11 +1,23 @@
 """Sentences about facts: singular and plural, and whose fault an end was."""
 
-from relaymd.cli.words import age, far, load, models, number, of_job, of_worker, progress, size
+from relaymd.cli.words import (
+    age,
+    far,
+    load,
+    models,
+    number,
+    of_job,
+    of_worker,
+    pace,
+    progress,
+    size,
+)
 from relaymd.core.checkpoint import Progress
 from relaymd.core.devices import GpuLoad, Load
 from relaymd.core.events import Interrupted
 from relaymd.core.ids import Epoch, UnixTime
 from relaymd.core.outcome import AttemptEnd, Outcome
+from relaymd.core.rate import Rate
 from relaymd.core.resources import Gpu
 from relaymd.core.worker import WorkerRegistered
 
@@ -57,3 +69,12 @@ def test_what_a_machine_has_and_is_busy_with_fits_into_a_column() -> None:
     assert load(None) == load(Load()) == "-"
     half, whole, silent = (GpuLoad(uuid="u", busy=busy) for busy in (0.5, 1.0, None))
     assert load(Load(cpu=0.123, gpus=(half, whole, silent))) == "cpu 12 %, gpu 75 %"
+
+
+def test_a_rate_is_told_in_a_unit_that_needs_no_zero_before_the_point() -> None:
+    assert pace(None) == pace(Rate()) == "-"
+    assert pace(Rate(steps=1234.5)) == "1,234 steps/s"
+    assert pace(Rate(steps=3.25, fraction=0.5)) == "3.2 steps/s"
+    assert pace(Rate(steps=0.5)) == "30 steps/min"
+    assert pace(Rate(fraction=0.01 / 3600 * 2)) == "2.0 %/h"
+    assert pace(Rate(steps=1e-9)) == "0.0 steps/d"

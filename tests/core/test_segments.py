@@ -115,6 +115,20 @@ def test_a_checkpoint_without_progress_does_not_reset_it() -> None:
     assert only.committed == 2
 
 
+def test_each_segment_has_the_rate_at_which_it_came_to_its_last_checkpoint() -> None:
+    """From its launch on: 20 steps in 7 s, 40 in 3 s, 40 in 7 s."""
+    assert [s.rate.steps if s.rate else None for s in RELAY] == [20 / 7, 40 / 3, 40 / 7]
+
+
+def test_a_segment_that_restored_what_says_nothing_of_its_progress_has_no_rate() -> None:
+    (only,) = story(
+        (1, e.Assigned(lease=lease(1))),
+        (2, e.Launched(epoch=Epoch(1), restored=Generation(1))),
+        (10, committed(2, 1, 20)),
+    )
+    assert only.rate is None
+
+
 @pytest.mark.parametrize(
     ("event", "how"),
     [
