@@ -56,15 +56,36 @@ def _rich(columns: Sequence[str], rows: list[list[str]], elastic: Collection[str
     from rich.table import Table
     from rich.text import Text
 
+    console = Console()
     view = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
-    for number, name in enumerate(columns):
+    widths = _widths(columns, rows, elastic, console.width)
+    for name, width in zip(columns, widths, strict=True):
         # What stands in the others is an identifier or a figure, and useless when it is cut.
-        words = [word for row in rows for word in row[number].split()]
-        least = min(max(map(len, words), default=0), IDENTIFIER) if name in elastic else None
-        view.add_column(name, no_wrap=name not in elastic, overflow="fold", min_width=least)
+        view.add_column(name, no_wrap=name not in elastic, overflow="fold", width=width)
     for row in rows:
         view.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
-    Console().print(view)
+    console.print(view)
+
+
+def _widths(
+    columns: Sequence[str], rows: list[list[str]], elastic: Collection[str], room: int
+) -> list[int]:
+    """Each column as wide as it needs to be; where there is no room, elastic ones share what is.
+
+    None becomes narrower than an identifier in it, or than its longest word where that is less.
+    """
+    cells = [*zip(columns, *rows, strict=True)]
+    widths = [max(map(len, column)) for column in cells]
+    least = {
+        n: min(max(len(word) for cell in cells[n] for word in cell.split()), IDENTIFIER)
+        for n, name in enumerate(columns)
+        if name in elastic
+    }
+    over = sum(widths) + len(widths) + 1 - room
+    while over > 0 and (wide := [n for n in least if widths[n] > least[n]]):
+        widths[max(wide, key=lambda n: widths[n] - least[n])] -= 1
+        over -= 1
+    return widths
 
 
 IDENTIFIER = 14
