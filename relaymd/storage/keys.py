@@ -1,7 +1,7 @@
 """Where everything lies in the store. No other module spells a key.
 
     jobs/{job}/input/bundle.tar.gz                          immutable
-    jobs/{job}/checkpoints/packs/{epoch}/{hash}             chunks, a few or many in one
+    jobs/{job}/checkpoints/packs/{epoch}-{round}/{hash}     chunks, one or many in one
     jobs/{job}/checkpoints/chunks/{hh}/{hash}               of earlier releases: read, not written
     jobs/{job}/checkpoints/manifests/{generation}-{epoch}-{hash}.json
     jobs/{job}/checkpoints/latest                           a pointer, for people
@@ -29,9 +29,9 @@ def checkpoints(id: JobId) -> str:
     return f"jobs/{id}/checkpoints/"
 
 
-def pack(id: JobId, epoch: Epoch, name: str) -> str:
+def pack(id: JobId, epoch: Epoch, round: int, name: str) -> str:
     """By lease and content: nobody else's upload is replaced by it, nor removed with it."""
-    return f"jobs/{id}/checkpoints/packs/{epoch:06d}/{name}"
+    return f"jobs/{id}/checkpoints/packs/{epoch:06d}-{round:06d}/{name}"
 
 
 def chunk(id: JobId, digest: str) -> str:

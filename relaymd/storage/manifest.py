@@ -42,6 +42,9 @@ class Pack(msgspec.Struct, frozen=True, array_like=True, dict=True):
     epoch: Epoch
     """Of the lease that stored it: no other lease writes or replaces it."""
 
+    round: int
+    """How often that lease had collected before: what it removed it never stores again."""
+
     members: tuple[Member, ...]
 
     @cached_property

@@ -40,8 +40,9 @@ def grown(data: bytes, member: Member) -> bytes:
 class Packer:
     """Puts small chunks together, in the order in which they come."""
 
-    def __init__(self, epoch: Epoch) -> None:
+    def __init__(self, epoch: Epoch, round: int = 0) -> None:
         self._epoch = epoch
+        self._round = round
         self._members: list[Member] = []
         self._data: list[bytes] = []
         self._size = 0
@@ -50,7 +51,7 @@ class Packer:
         """data: as `shrunk` returned it. The pack that is complete now, if one is."""
         member = Member(chunk.digest, chunk.size, len(data))
         if len(data) >= ALONE:
-            return Pack(self._epoch, (member,)), data
+            return Pack(self._epoch, self._round, (member,)), data
         full = self.rest() if self._size + len(data) > CHUNK_SIZE else None
         self._members.append(member)
         self._data.append(data)
@@ -61,7 +62,7 @@ class Packer:
         """What was put together so far and is not complete."""
         if not self._members:
             return None
-        packed = Pack(self._epoch, tuple(self._members)), b"".join(self._data)
+        packed = Pack(self._epoch, self._round, tuple(self._members)), b"".join(self._data)
         self._members, self._data, self._size = [], [], 0
         return packed
 

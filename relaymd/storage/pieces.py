@@ -60,7 +60,7 @@ def fetches(manifest: Manifest, places: Sequence[Place], wanted: set[str]) -> It
         held = {member.digest for member in pack.members} & targets.keys()
         if held:
             yield Fetch(
-                key=keys.pack(manifest.job, pack.epoch, pack.name),
+                key=keys.pack(manifest.job, pack.epoch, pack.round, pack.name),
                 size=pack.size,
                 members=pack.members,
                 targets={name: targets.pop(name) for name in held},

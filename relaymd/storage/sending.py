@@ -121,6 +121,6 @@ class Sender:
             self._freed.set()
 
     async def _put(self, pack: Pack, data: bytes) -> None:
-        await self._store.put(keys.pack(self._job, pack.epoch, pack.name), data)
+        await self._store.put(keys.pack(self._job, pack.epoch, pack.round, pack.name), data)
         self._stored.add(pack)
         self.uploaded += len(data)

@@ -15,6 +15,9 @@ class Stored:
         self._places: dict[str, Pack | None] = {}
         """By digest; None: an object of its own, as format 1 has it."""
 
+        self.round = 0
+        """Of the packs that are made now. A removal that lands late meets none of them."""
+
     @staticmethod
     def of(manifest: Manifest | None) -> "Stored":
         """What a manifest needs whose chunks were read."""
@@ -38,10 +41,11 @@ class Stored:
         """The packs that hold the files' chunks, in a fixed order. Raises KeyError."""
         found = {self._places[chunk.digest] for file in files for chunk in file.chunks}
         packs = [pack for pack in found if pack is not None]
-        return tuple(sorted(packs, key=lambda pack: (pack.epoch, pack.name)))
+        return tuple(sorted(packs, key=lambda pack: (pack.epoch, pack.round, pack.name)))
 
     def keep(self, packs: Sequence[Pack]) -> None:
-        """Forget every chunk that lies in another pack: those may be removed."""
+        """Forget every chunk that lies in another pack: those may be removed from now on."""
+        self.round += 1
         kept = {*packs}
         self._places = {
             digest: pack for digest, pack in self._places.items() if pack is None or pack in kept

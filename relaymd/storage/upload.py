@@ -87,7 +87,7 @@ class _Upload:
         self._stored = stored
         self._before = before
         self._offload = offload
-        self._packer = Packer(epoch)
+        self._packer = Packer(epoch, stored.round)
         self._given = set[str]()
         self._chunks = defaultdict[str, list[tuple[int, Chunk]]](list)
         self.unsure = set[str]()

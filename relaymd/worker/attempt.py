@@ -89,6 +89,7 @@ class Attempt:
             spec,
             restored=staged.restored,
             generation=staged.generation,
+            committed=self._assignment.checkpoints,
             store_output=output.store_if_possible,
         )
         await cycle.learn()

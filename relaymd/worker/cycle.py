@@ -7,7 +7,7 @@ order, and the orchestrator takes each once. Cycles of one lease never overlap.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 import structlog
@@ -15,10 +15,11 @@ import structlog
 from relaymd.bus import contract
 from relaymd.bus.bus import BusError, RefusedError
 from relaymd.bus.messages import CheckpointMiss, CheckpointReport
-from relaymd.core.checkpoint import Checkpoint
+from relaymd.core.checkpoint import KEPT, Checkpoint
 from relaymd.core.ids import Generation
 from relaymd.core.outcome import Outcome
 from relaymd.core.specification import Specification
+from relaymd.storage.collecting import collect
 from relaymd.storage.generations import put_latest, put_manifest
 from relaymd.storage.manifest import Manifest
 from relaymd.storage.patterns import UnfitNameError
@@ -32,6 +33,9 @@ from relaymd.worker.speech import PASSING
 from relaymd.worker.tools import Tools
 
 log = structlog.get_logger()
+
+COLLECT_EVERY = 12
+"""Generations between two looks at what the store need not keep. The first is followed by one."""
 
 
 class CycleError(Exception):
@@ -61,9 +65,12 @@ class Cycle:
         *,
         restored: Manifest | None,
         generation: Generation,
+        committed: Sequence[Checkpoint] = (),
         store_output: Callable[[], Awaitable[None]] = _no_output,
     ) -> None:
         """generation: the newest committed one, whether or not it could be restored.
+
+        committed: those that the job remembers, newest last.
 
         store_output: called before a generation is reported, so that what the engine said on
         the way to a checkpoint outlives the worker as the checkpoint does. Must not raise.
@@ -75,6 +82,8 @@ class Cycle:
         self._store_output = store_output
         self._gathering = Gathering(tools, held.job, held.epoch, spec, restored)
         self._generation = generation
+        self._committed = [*committed]
+        self._uncollected = COLLECT_EVERY
         self._tries = 0
         self.unanswered: list[Checkpoint] = []
         self.nothing_yet = ""
@@ -131,7 +140,25 @@ class Cycle:
             if not self._held.heed(answer.standing):
                 self.unanswered.clear()
                 return
-            await self._point_to(self.unanswered.pop(0))
+            self._committed = [*self._committed, self.unanswered.pop(0)][-KEPT:]
+            self._uncollected += 1
+            await self._point_to(self._committed[-1])
+
+    async def collect(self) -> None:
+        """Remove what no generation needs any more, now and then. May be cut short anywhere."""
+        if self._uncollected <= COLLECT_EVERY:
+            return
+        self._uncollected = 0
+        keep = [*self._committed, *self.unanswered]
+        stored = self._gathering.stored
+        try:
+            found = await collect(self._tools.store, self._held.job, self._held.epoch, keep, stored)
+        except StorageError as exc:
+            log.warning("checkpoint.not_collected", job=self._held.job, reason=str(exc))
+        else:
+            log.info(
+                "checkpoint.collected", job=self._held.job, objects=found.objects, size=found.size
+            )
 
     async def missed(self, reason: str) -> None:
         """Say that a cycle failed; once, for it changes nothing."""

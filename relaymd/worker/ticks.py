@@ -20,7 +20,8 @@ async def for_ever(running: Running) -> None:
             await asyncio.sleep(cycle.seconds or 0)  # an eager engine gets half of our time
         wait = every
         try:
-            await cycle.once()
+            if await cycle.once():
+                await cycle.collect()
         except CycleError as exc:
             await cycle.missed(exc.reason)
             wait = min(every, pace.retry_longest) if exc.soon else every

@@ -50,7 +50,7 @@ def _has_rotted(store: ModelStore, job: JobId, checkpoint: Checkpoint) -> bool:
     if body is None or digest(body) != checkpoint.digest:
         return False
     packs = msgspec.json.decode(body, type=Manifest).packs
-    return any(keys.pack(job, pack.epoch, pack.name) in store.damaged for pack in packs)
+    return any(keys.pack(job, pack.epoch, pack.round, pack.name) in store.damaged for pack in packs)
 
 
 def _is_whole(store: ModelStore, job: JobId, checkpoint: Checkpoint) -> bool:
@@ -87,7 +87,7 @@ def _chunks(store: ModelStore, job: JobId, manifest: Manifest, name: str) -> dic
     """All chunks of a generation by their digests."""
     found: dict[str, bytes] = {}
     for pack in manifest.packs:
-        stored = store.objects.get(keys.pack(job, pack.epoch, pack.name), b"")
+        stored = store.objects.get(keys.pack(job, pack.epoch, pack.round, pack.name), b"")
         for member in pack.members:
             piece, stored = stored[: member.stored], stored[member.stored :]
             try:

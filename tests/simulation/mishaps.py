@@ -214,7 +214,7 @@ async def damage_generation(world: World, rng: Random) -> None:
 
 def _packs(world: World, job: Job, checkpoint: Checkpoint) -> list[str]:
     manifest = msgspec.json.decode(world.store.objects[checkpoint.manifest], type=Manifest)
-    return [keys.pack(job.id, pack.epoch, pack.name) for pack in manifest.packs]
+    return [keys.pack(job.id, pack.epoch, pack.round, pack.name) for pack in manifest.packs]
 
 
 async def blind_provider(world: World, rng: Random) -> None:

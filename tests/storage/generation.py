@@ -61,7 +61,7 @@ def objects(manifest: Manifest) -> set[str]:
     """The keys of all objects that a generation needs beside its manifest."""
     held = {member.digest for pack in manifest.packs for member in pack.members}
     alone = {c.digest for file in manifest.files for c in file.chunks if c.digest not in held}
-    packs = {keys.pack(manifest.job, pack.epoch, pack.name) for pack in manifest.packs}
+    packs = {keys.pack(manifest.job, pack.epoch, pack.round, pack.name) for pack in manifest.packs}
     return packs | {keys.chunk(manifest.job, digest) for digest in alone}
 
 

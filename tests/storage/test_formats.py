@@ -35,8 +35,8 @@ STORED: dict[int, tuple[bytes, dict[str, bytes]]] = {
     2: (
         b'{"format":2,'
         + BODY
-        + b',"packs":[[2,[["%s",5,5],["%s",63,22]]]]}' % (FIRST.encode(), SECOND.encode()),
-        {f"jobs/j-test/checkpoints/packs/000002/{PACK}": b"first" + FRAME},
+        + b',"packs":[[2,1,[["%s",5,5],["%s",63,22]]]]}' % (FIRST.encode(), SECOND.encode()),
+        {f"jobs/j-test/checkpoints/packs/000002-000001/{PACK}": b"first" + FRAME},
     ),
 }
 """The manifest, and the objects it needs by their keys."""

@@ -38,7 +38,7 @@ def manifest(*files: FileEntry, job: JobId = JOB, generation: int = 3) -> Manife
 
 
 def packed(*members: Member) -> Manifest:
-    return msgspec.structs.replace(manifest(entry("a", 3)), packs=(Pack(Epoch(2), members),))
+    return msgspec.structs.replace(manifest(entry("a", 3)), packs=(Pack(Epoch(2), 0, members),))
 
 
 async def committed(store: FolderStore, data: bytes, generation: int = 3) -> Checkpoint:

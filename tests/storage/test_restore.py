@@ -111,7 +111,7 @@ async def test_a_broken_off_restore_goes_on_where_it_was(
     files = {"traj": os.urandom(5 * CHUNK_SIZE + 17), "small": b"s"}
     saved = await save(store, write(tmp_path / "work", files), 1)
     manifest = await load_manifest(store, JOB, saved)
-    last = keys.chunk(JOB, manifest.files[-1].chunks[-2].digest).rpartition("/")[2]
+    last = manifest.packs[-1].name
     fault = Fault("unreachable", picks=lambda _, key: key.endswith(last))
     faulty = FaultyStore(store, Plan(faults=(fault,)))
     with pytest.raises(StorageUnreachableError):
@@ -284,7 +284,7 @@ async def whole(store: FolderStore, checkpoint: Checkpoint) -> bool:
     try:
         manifest = await load_manifest(store, JOB, checkpoint)
         for pack in manifest.packs:
-            data = await store.get(keys.pack(JOB, pack.epoch, pack.name))
+            data = await store.get(keys.pack(JOB, pack.epoch, pack.round, pack.name))
             if len(data) != pack.size:
                 return False
     except StorageError:

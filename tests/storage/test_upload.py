@@ -24,7 +24,7 @@ async def fetched(store: Store, packs: tuple[Pack, ...]) -> dict[str, bytes]:
     """All chunks by digest."""
     found: dict[str, bytes] = {}
     for pack in packs:
-        data = await store.get(keys.pack(JOB, pack.epoch, pack.name))
+        data = await store.get(keys.pack(JOB, pack.epoch, pack.round, pack.name))
         for member in pack.members:
             found[member.digest] = grown(data[: member.stored], member)
             data = data[member.stored :]
@@ -90,7 +90,7 @@ async def test_what_was_uploaded_but_never_committed_is_not_relied_on(
 ) -> None:
     """A zombie, or a torn upload, may have left anything under the chunk's name."""
     root = write(tmp_path / "job", {"a": b"content"})
-    key = keys.pack(JOB, Epoch(1), digest(b"content"))
+    key = keys.pack(JOB, Epoch(1), 0, digest(b"content"))
     await store.put(key, b"torn")
     await send(store, root, ["a"])
     assert await store.get(key) == b"content"

@@ -7,6 +7,7 @@ import time
 import msgspec
 import pytest
 
+from relaymd.core.checkpoint import KEPT
 from relaymd.core.ids import Generation
 from relaymd.storage import keys
 from relaymd.storage.store import (
@@ -15,7 +16,7 @@ from relaymd.storage.store import (
     StorageFullError,
     StorageUnreachableError,
 )
-from relaymd.worker.cycle import Cycle, CycleError
+from relaymd.worker.cycle import COLLECT_EVERY, Cycle, CycleError
 from relaymd.worker.held import Wish
 from tests.worker.bench import JOB, NOWHERE, SPEC, Bench
 from tests.worker.shop import Shop
@@ -252,3 +253,26 @@ async def test_the_staging_folder_is_empty_after_every_cycle(bench: Bench) -> No
     bench.write(a="1")
     await bench.cycle.once()
     assert list(bench.place.staging.iterdir()) == []
+
+
+async def test_what_no_generation_needs_any_more_is_removed_now_and_then(bench: Bench) -> None:
+    for number in range(2 * COLLECT_EVERY):
+        bench.write(a=str(number))
+        assert await bench.cycle.once()
+        await bench.cycle.collect()
+    manifests = [info.key async for info in bench.store.list(f"{keys.checkpoints(JOB)}manifests/")]
+    assert len(manifests) < 2 * COLLECT_EVERY
+    kept = bench.shop.desk.committed[JOB]
+    assert {kept[0].manifest, *(one.manifest for one in kept[-KEPT:])} <= {*manifests}
+    for index in (0, *range(-KEPT, 0)):
+        restored = (await bench.shop.restored(JOB, index)) / "a.chk"
+        assert restored.read_text() == str(range(2 * COLLECT_EVERY)[index])
+
+
+async def test_a_store_that_cannot_be_collected_is_no_failure_of_the_cycle(bench: Bench) -> None:
+    bench.write(a="1")
+    assert await bench.cycle.once()
+    (bench.shop.root / "store" / bench.shop.desk.committed[JOB][0].manifest).unlink()
+    await bench.cycle.collect()
+    bench.write(a="2")
+    assert await bench.cycle.once()
