@@ -44,7 +44,9 @@ class Outbox(Actor):
             self._waiting = False
 
     async def _publish_some(self) -> bool:
-        """Whether there may be more."""
+        """Whether there may be more. Where there is nothing, nothing is read."""
+        if self._ledger.unpublished <= 0:
+            return False
         rows = await self._ledger.events_after(self._ledger.published_up_to, limit=BATCH)
         if not rows:
             return False

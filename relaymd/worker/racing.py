@@ -18,7 +18,14 @@ async def unless(held: Held, wish: Wish, work: Coroutine[Any, Any, A]) -> A | No
 
 async def within(seconds: float, work: Coroutine[Any, Any, A]) -> A | None:
     """Do the work, unless the time is over before it is done: then None."""
-    return await before(asyncio.sleep(seconds), work)
+    limit = asyncio.timeout(max(seconds, 0.0))
+    try:
+        async with limit:
+            return await work
+    except TimeoutError:
+        if limit.expired():
+            return None
+        raise
 
 
 async def before(end: Coroutine[Any, Any, None], work: Coroutine[Any, Any, A]) -> A | None:

@@ -3,9 +3,8 @@
 import argparse
 import itertools
 import sys
-from collections.abc import Iterable
 
-from tests.simulation.many import Tally, run_many, shape_of
+from tests.simulation.many import RunMany, Tally, crew, shape_of
 from tests.simulation.run import USUAL, simulate
 from tests.simulation.shrink import shrunk, told
 from tests.simulation.world import Shape
@@ -25,11 +24,13 @@ def main() -> int:
     if arguments.story or arguments.only is not None:
         return one(arguments.seed, shape, arguments.only, whole=arguments.story)
     tally = Tally()
-    for first in itertools.count(arguments.seed, AT_ONCE):
-        left = AT_ONCE if arguments.seconds else arguments.seed + arguments.count - first
-        many(range(first, first + min(left, AT_ONCE)), shape, arguments.processes, tally)
-        if tally.seconds() >= arguments.seconds > 0 or (left <= AT_ONCE and not arguments.seconds):
-            break
+    with crew(shape, arguments.processes) as run:
+        for first in itertools.count(arguments.seed, AT_ONCE):
+            left = AT_ONCE if arguments.seconds else arguments.seed + arguments.count - first
+            many(run, range(first, first + min(left, AT_ONCE)), tally)
+            out_of_time = tally.seconds() >= arguments.seconds > 0
+            if out_of_time or (left <= AT_ONCE and not arguments.seconds):
+                break
     write(tally.told())
     return 1 if tally.failed else 0
 
@@ -59,8 +60,8 @@ def one(seed: int, shape: Shape, only: list[int] | None, *, whole: bool) -> int:
     return 1 if outcome.violations else 0
 
 
-def many(seeds: Iterable[int], shape: Shape, processes: int | None, tally: Tally) -> None:
-    for outcome in run_many(seeds, shape, processes=processes):
+def many(run: RunMany, seeds: range, tally: Tally) -> None:
+    for outcome in run(seeds):
         tally.add(outcome)
         if outcome.violations:
             write(told(shrunk(outcome), last=40))

@@ -7,13 +7,14 @@ Each step appends a line to `ledger.txt`, its checksum chained to the line befor
 import asyncio
 import hashlib
 import json
-import os
 import signal
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from random import Random
 
 from relaymd.worker.engine import Command, Engine
+from tests.simulation.drive import Drive
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.process import PROCESS, WORLD, Process
 
@@ -43,11 +44,13 @@ LINES = [f"{step} {CHAIN[step]}\n" for step in range(1, LONGEST + 1)]
 class ModelEngine:
     """Implements Engine."""
 
-    def __init__(self, command: Command, rng: Random) -> None:
+    def __init__(self, command: Command, rng: Random, drive: Drive) -> None:
         steps, pace, every = command.argv[-3:]
         self._steps, self._pace, self._every = int(steps), float(pace), int(every)
-        self._folder = command.folder
+        self._ledger = command.folder / "ledger.txt"
+        self._state, self._fresh = command.folder / "state.json", command.folder / "state.new"
         self._rng = rng
+        self._drive = drive
         self._told = asyncio.Event()
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.process = Process("engine")
@@ -81,33 +84,31 @@ class ModelEngine:
                     await self._told.wait()
             except TimeoutError:
                 step += 1
-                self._write("ledger.txt", "".join(LINES[:step]))
+                self._write(self._ledger, "".join(LINES[:step]))
                 if step % self._every and step < self._steps:
                     continue
             await asyncio.sleep(self._rng.uniform(0.0, 0.05))
-            self._write("state.new", json.dumps([step, CHAIN[step]]))
-            (self._folder / "state.new").replace(self._folder / "state.json")
+            self._write(self._fresh, json.dumps([step, CHAIN[step]]))
+            self._drive.rename(self._fresh, self._state)
             if self._told.is_set():
                 break
         return 0 if step == self._steps else TOLD
 
     def _continued(self) -> int | None:
         """The step to go on from; None where the files do not fit each other."""
-        state, ledger = self._folder / "state.json", self._folder / "ledger.txt"
-        if not state.exists():
-            self._write("ledger.txt", "")
+        try:
+            step = whole_step(self._drive.read(self._state), self._drive.read(self._ledger))
+        except FileNotFoundError:
+            self._write(self._ledger, "")
             return 0
-        step = whole_step(state.read_bytes(), ledger.read_bytes())
         if step is not None:
-            self._write("ledger.txt", "".join(LINES[:step]))
+            self._write(self._ledger, "".join(LINES[:step]))
         return step
 
-    def _write(self, name: str, text: str) -> None:
+    def _write(self, path: Path, text: str) -> None:
         """In place, as an engine that appends does; its time is the simulation's own."""
-        path = self._folder / name
-        path.write_text(text)
-        at = int(asyncio.get_running_loop().time() * 1e9) + 10**18
-        os.utime(path, ns=(at, at))
+        at = asyncio.get_running_loop().time()
+        self._drive.write(path, text.encode(), at)
 
 
 def whole_step(state: bytes, ledger: bytes) -> int | None:
@@ -129,15 +130,16 @@ def problems(ledger: bytes, steps: int) -> list[str]:
 class Launcher:
     """Implements Launch for one worker: its engines end soon after it, by their guardians."""
 
-    def __init__(self, loop: VirtualLoop, rng: Random) -> None:
+    def __init__(self, loop: VirtualLoop, rng: Random, drive: Drive) -> None:
         self._loop = loop
         self._rng = rng
+        self._drive = drive
 
     @asynccontextmanager
     async def __call__(self, command: Command) -> AsyncGenerator[Engine]:
-        engine = ModelEngine(command, self._rng)
-        command.stdout.touch()
-        command.stderr.touch()
+        engine = ModelEngine(command, self._rng, self._drive)
+        for output in (command.stdout, command.stderr):
+            self._drive.write(output, b"", self._loop.time())
         owner = PROCESS.get()
         if owner is not None:
             owner.on_death.append(lambda: self._orphaned(engine))

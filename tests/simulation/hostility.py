@@ -111,13 +111,15 @@ async def _wish(world: World, bus: MemoryBus, job: JobId, *, cancel: bool) -> No
         await bus.ask(contract.CANCEL, CancelJob(job=job), within=1.0)
         world.invariants.cancel_acknowledged(job)
     else:
+        before = world.invariants.requeues(job)
         await bus.ask(contract.REQUEUE, RequeueJob(job=job), within=1.0)
+        world.invariants.requeue_acknowledged(job, before)
 
 
 async def _requeue(world: World, bus: MemoryBus, job: JobId, rng: Random) -> None:
     for _ in range(3):
         try:
-            await bus.ask(contract.REQUEUE, RequeueJob(job=job), within=1.0)
+            await _wish(world, bus, job, cancel=False)
             return
         except BusError:
             await asyncio.sleep(rng.uniform(0.1, 1.0))

@@ -5,6 +5,7 @@ stores must be what its events tell. Every report that was recorded must have be
 holder of its lease.
 """
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,6 +18,7 @@ from relaymd.core import job as j
 from relaymd.core.allocation import AllocationState
 from relaymd.core.ids import AllocationId, Epoch, JobId, UnixTime
 from tests.simulation.generations import ViolationError, check_committed, check_restored
+from tests.simulation.letters import LAST_WORDS
 
 if TYPE_CHECKING:
     from tests.simulation.disk import ModelDisk
@@ -39,6 +41,9 @@ SAID: dict[type[Any], str] = {
 RECENT = 15.0
 """Seconds: an allocation may answer a demand that was there this long ago, as `submit` awaits."""
 
+
+GONE = ("left", "lost")
+"""What is told of a worker that is struck off the register."""
 
 COMING = (AllocationState.REQUESTED, AllocationState.SUBMITTED)
 
@@ -72,6 +77,7 @@ class Invariants:
         """When a worker's heartbeat was last answered as one of a worker that is known."""
 
         self._cancelled: set[JobId] = set()
+        self._requeues: Counter[JobId] = Counter()
         self._allocations: dict[AllocationId, str] = {}
         self._queued: list[tuple[float, int]] = [(0.0, 0)]
 
@@ -98,6 +104,8 @@ class Invariants:
         word = _read_word(parcel.body)
         epoch = word.checkpoint.epoch if word.checkpoint else word.epoch
         self._said.add((words[-1], word.job, epoch, words[2]))
+        if words[-1] in LAST_WORDS:
+            self._world.letters.said(parcel, word.job, epoch)
 
     def submit_acknowledged(self, job: JobId) -> None:
         if job not in self._world.disk.jobs:
@@ -117,7 +125,25 @@ class Invariants:
             if known.id == worker and not known.leaving and known.registered_at + 5.0 < now:
                 self.fail(f"the draining of {worker} was acknowledged and is not on disk")
 
+    def requeues(self, job: JobId) -> int:
+        """How often it was requeued; where it waits or runs, less: it need not be once more."""
+        stored = self._world.disk.jobs.get(job)
+        return self._requeues[job] - (stored is None or not stored.state.is_final)
+
+    def requeue_acknowledged(self, job: JobId, before: int) -> None:
+        """before: what `requeues` said when it was asked for."""
+        if self._requeues[job] <= before:
+            self.fail(f"the requeue of {job} was acknowledged and is not on disk")
+
     # -- facts --------------------------------------------------------------------------------
+
+    def watch_stream(self, place: int, body: bytes) -> None:
+        """An event is published: the next of those that are on disk, as it stands there."""
+        events = self._world.disk.events
+        if place >= len(events) or events[place].body != body:
+            self.fail(
+                f"the stream of events differs from the ledger at event {place + 1}: {body!r}"
+            )
 
     def watch(self, disk: "ModelDisk", batch: Batch) -> None:
         try:
@@ -128,6 +154,7 @@ class Invariants:
                 if self._shadows.get(id) != job:
                     raise ViolationError(f"{id} is stored as {job}, but {self._shadows.get(id)}")
             self._check_allocations(disk, batch)
+            self._check_workers(batch)
         except ViolationError as exc:
             self.fail(str(exc))
         except (j.StaleLeaseError, j.IllegalTransitionError) as exc:
@@ -168,8 +195,11 @@ class Invariants:
             self._shadows[fact.job] = after
         if isinstance(fact.event, e.CancelRequested):
             self._cancelled.add(fact.job)
+        if isinstance(fact.event, e.Requeued):
+            self._requeues[fact.job] += 1
         if isinstance(fact.event, e.Checkpointed):
             check_committed(self._world.store, before, fact.event.checkpoint)
+        self._world.letters.landed(fact.job, fact.event)
         waiting = sum(job.state is j.JobState.QUEUED for job in self._shadows.values())
         self._queued.append((self._world.loop.time(), waiting))
 
@@ -211,11 +241,27 @@ class Invariants:
         if coming + 1 > most:
             raise ViolationError(f"{fact.allocation} was asked for; at most {most} jobs waited")
 
+    def _check_workers(self, batch: Batch) -> None:
+        """What becomes of a worker is told in the same transaction."""
+        if not batch.workers:
+            return
+        told: dict[str, str] = {}
+        for row in batch.events:
+            if row.subject.startswith("relaymd.event.worker."):
+                told[row.subject.split(".")[3]] = row.kind
+        for id, worker in batch.workers.items():
+            if (told.get(id, "") in GONE) != (worker is None) or id not in told:
+                raise ViolationError(f"{id} is stored as {worker}, but told as {told.get(id)}")
+
     def _check_allocations(self, disk: "ModelDisk", batch: Batch) -> None:
         if not batch.allocations:
             return
         all_of_them = {**disk.allocations, **batch.allocations}
         live = [one for one in all_of_them.values() if one.state is not AllocationState.ENDED]
+        for one in batch.allocations.values():
+            if self._allocations.get(one.id) != one.state:
+                told = self._allocations.get(one.id)
+                raise ViolationError(f"{one.id} is stored as {one.state}, but told as {told}")
         if len(live) > self._world.shape.workers:
             raise ViolationError(f"{len(live)} allocations live, {self._world.shape.workers} may")
 

@@ -1,7 +1,7 @@
 """The stream of events in memory, which takes a while and whose acknowledgment may be lost."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 
 from relaymd.bus.bus import NoAnswerError, Record
@@ -9,12 +9,14 @@ from relaymd.bus.memory_journal import MemoryJournal
 
 
 class ModelJournal(MemoryJournal):
-    def __init__(self, rng: Random) -> None:
+    def __init__(self, rng: Random, watch: Callable[[int, bytes], None]) -> None:
+        """watch: sees every event that is stored, and its place."""
         super().__init__()
         self.trouble = 0.0
         """The share of appends that are not acknowledged; half of these are stored."""
 
         self._rng = rng
+        self._watch = watch
 
     async def append(self, records: Sequence[Record]) -> int:
         rng = self._rng
@@ -22,7 +24,10 @@ class ModelJournal(MemoryJournal):
         await asyncio.sleep(rng.uniform(0.0, 0.005))
         if lost and rng.random() < 0.5:
             raise NoAnswerError("the stream of events does not acknowledge")
+        known = len(self.stored)
         stored = await super().append(records)
+        for place in range(known, len(self.stored)):
+            self._watch(place, self.stored[place][1])
         await asyncio.sleep(rng.uniform(0.0, 0.005))
         if lost or not self.available:
             raise NoAnswerError("the acknowledgment is lost")

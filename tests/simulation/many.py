@@ -1,14 +1,19 @@
 """Many seeds, on as many cores as there are."""
 
+import gc
 import multiprocessing
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from tests.simulation.run import Outcome, simulate
 from tests.simulation.world import Shape
+
+RunMany: TypeAlias = Callable[[Iterable[int]], Iterator[Outcome]]
 
 
 @dataclass
@@ -55,14 +60,20 @@ def run_one(task: tuple[int, Shape]) -> Outcome:
     return simulate(seed, shape_of(seed, shape))
 
 
-def run_many(
-    seeds: Iterable[int], shape: Shape, *, processes: int | None = None
-) -> Iterator[Outcome]:
-    """In no order. Nothing of one run is left for the next."""
-    tasks = ((seed, shape) for seed in seeds)
+@contextmanager
+def crew(shape: Shape, processes: int | None = None) -> Generator[RunMany]:
+    """Runs many seeds, in no order, as often as asked. Nothing of one run is left for the next."""
     count = processes or os.cpu_count() or 1
     if count == 1:
-        yield from map(run_one, tasks)
+        yield lambda seeds: map(run_one, ((seed, shape) for seed in seeds))
         return
-    with multiprocessing.get_context("spawn").Pool(count) as pool:
-        yield from pool.imap_unordered(run_one, tasks, chunksize=8)
+    with multiprocessing.get_context("spawn").Pool(count, _settle) as pool:
+        yield lambda seeds: pool.imap_unordered(
+            run_one, ((seed, shape) for seed in seeds), chunksize=4
+        )
+
+
+def _settle() -> None:
+    """What was imported is never garbage; looking at it after each run would cost."""
+    gc.collect()
+    gc.freeze()

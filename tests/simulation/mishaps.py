@@ -1,6 +1,7 @@
 """What befalls a process, a disk or a line for a while."""
 
 import asyncio
+from contextlib import suppress
 from random import Random
 
 import msgspec
@@ -34,6 +35,21 @@ async def kill_worker_soon(world: World, rng: Random) -> None:
     """At any await: after so many more of its turns."""
     if hand := some_worker(world, rng):
         hand.process.doomed_at = hand.process.turns + rng.randrange(1, 200)
+
+
+async def kill_before_the_last_word(world: World, rng: Random) -> None:
+    """It has written down how a lease ended, and may not have said it. Its folder stays."""
+    hand = some_worker(world, rng)
+    if hand is None:
+        return
+    hand.disk.keeps.clear()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(6.0):
+            await hand.disk.keeps.wait()
+            await asyncio.sleep(rng.choice([0.0, 0.002, 0.01]))
+    hand.process.kill()
+    await asyncio.sleep(rng.choice([0.1, 1.0]))
+    world.staff.start_again(hand)
 
 
 async def freeze_worker(world: World, rng: Random) -> None:
@@ -236,6 +252,7 @@ async def step_clock(world: World, rng: Random) -> None:
 ALL = (
     kill_worker,
     kill_worker_soon,
+    kill_before_the_last_word,
     freeze_worker,
     drain_worker,
     part_worker,

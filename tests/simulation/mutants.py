@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar, cast
 
 import msgspec
 
@@ -15,16 +15,24 @@ from relaymd.actors.orchestrator import World as Parts
 from relaymd.actors.outbox import Outbox
 from relaymd.actors.providers.provider import Capabilities, Provider
 from relaymd.bus import contract
-from relaymd.bus.bus import Bus, Inbox
-from relaymd.bus.subjects import Binding, Event, Msg, Rep, Req, Request
+from relaymd.bus.bus import Bus, BusError, Inbox
+from relaymd.bus.messages import LeaseAnswer, Standing
+from relaymd.bus.subjects import Binding, Rep, Req, Request
 from relaymd.core.allocation import Allocation, Sighting, Whereabouts
 from relaymd.core.ids import AllocationId
 from relaymd.core.provisioning import Offer
 from relaymd.core.reaping import Forget, ReapCommand, Revoke, reap
 from relaymd.core.worker import WorkerLost
+from relaymd.process import Offload
 from relaymd.storage.store import ObjectInfo, Store
+from relaymd.worker import files
+from tests.simulation.letters import LAST
 from tests.simulation.process import WORLD
 from tests.simulation.recipe import Recipe
+from tests.simulation.wrapped import WrappedBus
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 REPORTS = (
     *(contract.START, contract.LAUNCHED, contract.CHECKPOINT, contract.CHECKPOINT_MISSED),
@@ -41,28 +49,15 @@ class NoEpochCheck(Recipe):
         return _Credulous(bus, ledger)
 
 
-class _Credulous:
+class _Credulous(WrappedBus):
     """A Bus that takes every report as one of the live lease."""
 
     def __init__(self, bus: Bus, ledger: Ledger) -> None:
-        self._bus = bus
+        super().__init__(bus)
         self._ledger = ledger
 
-    async def ask(
-        self, request: Request[Req, Rep], message: Req, *, within: float | None = None
-    ) -> Rep:
-        return await self._bus.ask(request, message, within=within)
-
-    async def publish(self, event: Event[Msg], message: Msg) -> None:
-        await self._bus.publish(event, message)
-
     def serve(self, service: str, *bindings: Binding) -> AbstractAsyncContextManager[Inbox]:
-        return self._bus.serve(service, *map(self._credulous, bindings))
-
-    def listen(
-        self, event: Event[Msg], **holes: str
-    ) -> AbstractAsyncContextManager[AsyncIterator[Msg]]:
-        return self._bus.listen(event, **holes)
+        return self.bus.serve(service, *map(self._credulous, bindings))
 
     def _credulous(self, binding: Binding) -> Binding:
         if binding.subject not in REPORTS:
@@ -239,4 +234,66 @@ class _Forgetful(Outbox):
         self._ledger.published(self._ledger.last_event)
 
 
-MUTANTS = (NoEpochCheck(), CommitFirst(), StaleReaper(), UnknownIsDead(), NoOutbox())
+class NoLetters(Recipe):
+    """Last words of workers are kept in memory, and die with the process."""
+
+    name = "say a last word before it is on disk"
+
+    def offload(self, offload: Offload) -> Offload:
+        return _Careless(offload, files.write_durably, None)
+
+
+class UnreadLetters(Recipe):
+    """What a worker's process could not say, the next one does not look for."""
+
+    name = "forget the worker's outbox"
+
+    def offload(self, offload: Offload) -> Offload:
+        return _Careless(offload, files.read_all, dict[str, bytes]())
+
+
+class _Careless:
+    """An Offload that leaves out one kind of work on the outbox."""
+
+    def __init__(self, offload: Offload, work: Callable[..., Any], instead: Any) -> None:
+        self._offload = offload
+        self._work = work
+        self._instead = instead
+
+    async def __call__(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        if work == self._work:
+            return cast(T, self._instead)
+        return await self._offload(work, *args, **kwargs)
+
+
+class SaidOnce(Recipe):
+    """A last word that nobody answers counts as heard."""
+
+    name = "say a last word only once"
+
+    def worker_bus(self, bus: Bus) -> Bus:
+        return _Careful(bus)
+
+
+class _Careful(WrappedBus):
+    async def ask(
+        self, request: Request[Req, Rep], message: Req, *, within: float | None = None
+    ) -> Rep:
+        try:
+            return await self.bus.ask(request, message, within=within)
+        except BusError:
+            if request not in LAST:
+                raise
+            return cast(Rep, LeaseAnswer(standing=Standing.ACCEPTED))
+
+
+MUTANTS = (
+    NoEpochCheck(),
+    CommitFirst(),
+    StaleReaper(),
+    UnknownIsDead(),
+    NoOutbox(),
+    NoLetters(),
+    UnreadLetters(),
+    SaidOnce(),
+)

@@ -4,26 +4,32 @@ A process can be frozen, like by SIGSTOP: its turns wait, its timers fire when i
 be killed, like by SIGKILL: it never gets another turn, and no `finally` of it ever runs.
 """
 
-import asyncio
 import inspect
 import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
-from contextvars import Context, ContextVar, copy_context
+from contextvars import Context, ContextVar
 from types import CoroutineType
 from typing import Any
 
 
-class Turn(asyncio.TimerHandle):
-    """A callback that waits for its turn; lighter than asyncio's own, which thousands show."""
+class Turn:
+    """A callback that waits for its turn: what asyncio needs of a handle, and no more."""
+
+    __slots__ = ("arguments", "callback", "context", "dropped", "moment")
 
     def __init__(
-        self, callback: Callable[..., object], arguments: tuple[Any, ...], context: Context | None
-    ) -> None:  # not the base's: it would ask for debug modes and keep what only they need
+        self,
+        callback: Callable[..., object],
+        arguments: tuple[Any, ...],
+        context: Context,
+        moment: float = 0.0,
+    ) -> None:
         self.callback = callback
         self.arguments = arguments
-        self.context = copy_context() if context is None else context
+        self.context = context
+        self.moment = moment
         self.dropped = False
 
     def cancel(self) -> None:
@@ -33,6 +39,9 @@ class Turn(asyncio.TimerHandle):
 
     def cancelled(self) -> bool:
         return self.dropped
+
+    def when(self) -> float:
+        return self.moment
 
 
 class Process:

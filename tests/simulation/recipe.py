@@ -7,6 +7,7 @@ from relaymd.actors.ledger import Ledger
 from relaymd.actors.orchestrator import World as Parts
 from relaymd.actors.providers.provider import Provider
 from relaymd.bus.bus import Bus
+from relaymd.process import Offload
 from relaymd.storage.store import Store
 
 
@@ -24,6 +25,10 @@ class Recipe:
 
     def worker_store(self, store: Store) -> Store:
         return store
+
+    def offload(self, offload: Offload) -> Offload:
+        """A worker's, with which it does everything on its disk."""
+        return offload
 
     def provider(self, provider: Provider) -> Provider:
         return provider

@@ -2,8 +2,6 @@
 
 import asyncio
 import gc
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Collection
 from contextlib import suppress
@@ -21,6 +19,7 @@ from relaymd.core.allocation import AllocationState
 from relaymd.core.job import JobState
 from relaymd.storage import keys
 from tests.simulation import weather
+from tests.simulation.drive import RealDrive
 from tests.simulation.engine import problems
 from tests.simulation.generations import ViolationError, restorable_step
 from tests.simulation.loop import OverrunError, StuckError, VirtualLoop
@@ -43,7 +42,10 @@ class Outcome:
     violations: list[str] = field(default_factory=list[str])
     story: list[str] = field(default_factory=list[str])
     digest: str = ""
-    """Of every message and every event of the run: two runs of one seed have the same."""
+    """Of every message and every event of the run: two runs of one seed have the same.
+
+    Empty where it was not asked for.
+    """
 
     virtual: float = 0.0
     """Seconds that went by in the simulated world."""
@@ -60,32 +62,34 @@ def simulate(
     only: Collection[int] | None = None,
     recipe: Recipe = SOUND,
     keep: bool = False,
+    real_files: Path | None = None,
+    digested: bool = False,
 ) -> Outcome:
     """Run one seed. only: the numbers of the faults that happen; None: all.
 
     keep: the story also of a run in which all was well.
+    real_files: a folder for the files of the nodes, which otherwise lie in memory.
     """
     structlog.configure(wrapper_class=cast(Any, Silence), cache_logger_on_first_use=False)
     faults = [fault for fault in planned(seed, shape) if only is None or fault.number in only]
     outcome = Outcome(seed, shape, tuple(faults))
     loop = VirtualLoop()  # type: ignore[abstract] # what nothing here calls is not written
-    base = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    folder = Path(tempfile.mkdtemp(prefix="relaymd-simulation-", dir=base))
     gc.disable()  # a run makes no more garbage than fits, and collecting it is a tenth of its time
-    run = Run(World(loop, seed, folder, shape, recipe), outcome)
+    world = World(loop, seed, shape, recipe)
+    if real_files is not None:
+        world = World(loop, seed, shape, recipe, drive=RealDrive(), nodes=real_files)
+    run = Run(world, outcome)
     try:
         loop.run(run.main())
     except (StuckError, OverrunError) as exc:
         outcome.violations.append(str(exc))
     finally:
         gc.enable()
-        shutil.rmtree(folder, ignore_errors=True)
     outcome.violations += filter(None, [run.world.invariants.broken])
     outcome.violations += [f"a task raised {_shown(failure)}" for failure in loop.failures]
     outcome.story = run.world.story.lines() if keep or outcome.violations else []
-    for row in run.world.disk.events:
-        run.world.story.add(row.body)
-    outcome.digest = run.world.story.digest()
+    if digested:
+        outcome.digest = world.story.digest(row.body for row in world.disk.events)
     outcome.virtual, outcome.turns = loop.time(), loop.turns
     return outcome
 
@@ -167,9 +171,10 @@ class Run:
         if not job.state.is_final:
             return [f"{id} never ended: it is {job.state}, lease {job.lease}, end {job.end}"]
         self._outcome.ends[str(job.end.outcome if job.end else job.state)] += 1
-        if job.checkpoints and not world.store.was_damaged:
+        if not world.store.was_damaged:
             try:
-                restorable_step(world.store, id, job.checkpoints[-1])
+                for checkpoint in job.checkpoints:
+                    restorable_step(world.store, id, checkpoint)
             except ViolationError as exc:
                 return [f"at the end, {exc}"]
         if job.state is JobState.CANCELLED:

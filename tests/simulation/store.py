@@ -14,6 +14,7 @@ from relaymd.storage.store import (
     StorageError,
     StorageUnreachableError,
 )
+from tests.simulation.drive import Drive, ModelDrive
 from tests.simulation.process import WORLD
 
 T = TypeVar("T")
@@ -22,7 +23,8 @@ T = TypeVar("T")
 class ModelStore:
     """Implements `Store`. A put lands before its answer, and may land although that is lost."""
 
-    def __init__(self, rng: Random) -> None:
+    def __init__(self, rng: Random, drive: Drive | None = None) -> None:
+        """drive: where the files of those lie who use it."""
         self.objects: dict[str, bytes] = {}
         self.trouble = 0.0
         """The share of operations that fail, 0 to 1."""
@@ -37,18 +39,19 @@ class ModelStore:
         self.was_damaged = False
 
         self._rng = rng
+        self._drive = drive or ModelDrive()
 
     async def put(self, key: str, data: bytes) -> None:
         await self._operate(key, lambda: self._write(key, data))
 
     async def put_file(self, key: str, path: Path) -> None:
-        await self.put(key, path.read_bytes())
+        await self.put(key, self._drive.read(path))
 
     async def get(self, key: str) -> bytes:
         return await self._operate(key, lambda: self._read(key))
 
     async def get_file(self, key: str, path: Path) -> None:
-        path.write_bytes(await self.get(key))
+        self._drive.write(path, await self.get(key), 0.0)
 
     async def head(self, key: str) -> ObjectInfo | None:
         return await self._operate(key, lambda: self._info(key) if key in self.objects else None)

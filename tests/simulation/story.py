@@ -1,7 +1,7 @@
 """What happened in one run, line by line: told when it went wrong, and its digest always."""
 
 import asyncio
-from collections import deque
+from collections.abc import Iterable
 from hashlib import blake2b
 
 from relaymd.bus.broker import Kind, Parcel
@@ -10,30 +10,29 @@ ARROWS = {Kind.REQUEST: "->", Kind.ANSWER: "=>", Kind.EVENT: "~>"}
 
 
 class Story:
-    """Keeps the latest lines, and the hash of all: two runs of one seed have the same."""
+    """Keeps every line; their hash is the same in two runs of one seed."""
 
-    def __init__(self, keep: int = 4000) -> None:
-        self._lines: deque[tuple[float, str, Parcel | None]] = deque(maxlen=keep)
-        self._hash = blake2b(digest_size=8)
+    def __init__(self) -> None:
+        self._lines: list[tuple[float, str, Parcel | None]] = []
 
     def note(self, text: str) -> None:
-        at = asyncio.get_running_loop().time()
-        self._lines.append((at, text, None))
-        self._hash.update(f"{at!r} {text}".encode())
+        self._lines.append((asyncio.get_running_loop().time(), text, None))
 
     def tell(self, parcel: Parcel, fate: str = "") -> None:
-        at = asyncio.get_running_loop().time()
-        self._lines.append((at, fate, parcel))
-        way = f"{at!r} {parcel.kind} {parcel.sender} {parcel.receiver} {parcel.subject} {fate}"
-        self._hash.update(way.encode())
-        self._hash.update(parcel.body)
+        self._lines.append((asyncio.get_running_loop().time(), fate, parcel))
 
-    def add(self, body: bytes) -> None:
-        """Something that is in the digest only."""
-        self._hash.update(body)
-
-    def digest(self) -> str:
-        return self._hash.hexdigest()
+    def digest(self, more: Iterable[bytes] = ()) -> str:
+        """Of all that was told, to the byte, and of more."""
+        found = blake2b(digest_size=8)
+        for at, text, parcel in self._lines:
+            found.update(f"{at!r} {text}".encode())
+            if parcel is not None:
+                way = f"{parcel.kind} {parcel.sender} {parcel.receiver} {parcel.subject}"
+                found.update(way.encode())
+                found.update(parcel.body)
+        for body in more:
+            found.update(body)
+        return found.hexdigest()
 
     def lines(self) -> list[str]:
         return [

@@ -15,6 +15,9 @@ SIGNS = {
     "requeue from a state the reaper read earlier": "it was heard",
     "treat unknown as dead": "its worker lives",
     "forget the outbox": "the stream of events",
+    "say a last word before it is on disk": "not on its disk",
+    "forget the worker's outbox": "was never said",
+    "say a last word only once": "nobody has answered it",
 }
 """What the violation says: it must be found for what it is, not because it breaks something."""
 

@@ -19,8 +19,10 @@ from relaymd.core.ids import Monotonic, UnixTime, WorkerId
 from relaymd.core.reaping import LivenessPolicy
 from relaymd.core.restarts import RestartPolicy
 from tests.simulation.disk import ModelDisk
+from tests.simulation.drive import Drive, ModelDrive
 from tests.simulation.invariants import Invariants
 from tests.simulation.journal import ModelJournal
+from tests.simulation.letters import Letters
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.network import Network
 from tests.simulation.process import WORLD, Process
@@ -53,17 +55,28 @@ class World:
     """The processes, and what lies between them."""
 
     def __init__(
-        self, loop: VirtualLoop, seed: int, folder: Path, shape: Shape, recipe: Recipe = SOUND
+        self,
+        loop: VirtualLoop,
+        seed: int,
+        shape: Shape,
+        recipe: Recipe = SOUND,
+        *,
+        drive: Drive | None = None,
+        nodes: Path = Path("/nodes"),
     ) -> None:
-        self.loop, self.seed, self.folder = loop, seed, folder
+        """nodes: the folder with a folder for each worker, on the drive."""
+        self.loop, self.seed = loop, seed
+        self.drive: Drive = drive or ModelDrive()
+        self.nodes = nodes
         self.shape, self.recipe, self.policy = shape, recipe, POLICY
         self.rng = self.random("fate")
         self.story = Story()
-        self.store = ModelStore(self.random("store"))
+        self.store = ModelStore(self.random("store"), self.drive)
+        self.letters = Letters(self)
         self.invariants = Invariants(self)
         self.network = Network(self.random("network"), self.story, self.invariants.hear)
         self.broker = Broker(self.network)
-        self.journal = ModelJournal(self.random("journal"))
+        self.journal = ModelJournal(self.random("journal"), self.invariants.watch_stream)
         self.disk = ModelDisk(self.random("disk"), self.invariants.watch)
         self.provider = ModelProvider(self, self.random("provider"))
         self.staff = Staff(self)
