@@ -39,6 +39,9 @@ class Worker:
         self._reason = ""
         self._until = Monotonic(float("inf"))
         self._unsaid = 0
+        self._nothing_left_over = asyncio.Event()
+        """Set once everything was said that lay in the outbox at the start."""
+
 
     def drain(self, reason: str) -> None:
         """Give back everything that is held, within what time is left, and leave."""
@@ -67,13 +70,22 @@ class Worker:
         Raises UnwantedError.
         """
         async with beside(
-            self._session.run(), self._session.serve(), self._watch_time(), self._gauge.run()
+            self._attend(), self._session.serve(), self._watch_time(), self._gauge.run()
         ):
             async with beside(self._say_left_over(), self._announce()):
                 await self._slots.run()
+                await within(self._tools.pace.leave_within, self._nothing_left_over.wait())
             if not self._unsaid:
                 await within(self._tools.pace.leave_within, self._leave())
         return not self._unsaid
+
+    async def _attend(self) -> None:
+        """Register and send heartbeats, but first say what was left over, if anybody hears it.
+
+        Whoever registers anew ends the leases of the process that had the same name before.
+        """
+        await within(self._tools.pace.leave_within, self._nothing_left_over.wait())
+        await self._session.run()
 
     async def _work(self, assignment: Assignment, slot: int) -> None:
         held = Held(assignment.job, assignment.epoch)
@@ -111,15 +123,18 @@ class Worker:
 
     async def _say_left_over(self) -> None:
         """What an earlier process of this folder could not say."""
+        letters: dict[str, Letter] = {}
         try:
             letters = await self._outbox.left_over()
         except OSError as exc:
             log.error("outbox.unreadable", reason=str(exc))
-            return
+        self._unsaid += len(letters)
         for name, letter in letters.items():
             log.info("outbox.left_over", lease=name, how=letter.kind)
             await self._outbox.deliver(name, letter)
+            self._unsaid -= 1
             await self._tools.offload(files.remove_tree, self._tools.folder / name)
+        self._nothing_left_over.set()
 
     async def _watch_time(self) -> None:
         """Drain when the allocation's end comes near, or when nobody answers any more."""

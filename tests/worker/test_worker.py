@@ -8,11 +8,13 @@ import pytest
 
 from relaymd.bus import contract
 from relaymd.bus.bus import RefusedError
-from relaymd.bus.messages import HeartbeatAck, Ping, RefusalCode, Register, Registered
+from relaymd.bus.messages import Complete, HeartbeatAck, Ping, RefusalCode, Register, Registered
 from relaymd.core.devices import GpuLoad, Load
-from relaymd.core.ids import WorkerId
+from relaymd.core.ids import Epoch, JobId, WorkerId
 from relaymd.core.resources import Gpu
+from relaymd.worker.outbox import Letter, Outbox
 from relaymd.worker.session import UnwantedError
+from relaymd.worker.tools import Tools
 from relaymd.worker.worker import Worker
 from tests.engines.verify import problems
 from tests.worker.shop import QUICK, Shop
@@ -238,3 +240,52 @@ async def test_a_last_word_is_said_until_it_is_heard(shop: Shop) -> None:
         shop.desk.away = False
         await shop.desk.until_said("Complete")
     assert not list((shop.root / "workers/w-1/outbox").glob("*.json"))
+
+
+async def leave_a_letter(shop: Shop, tools: Tools) -> str:
+    """In the worker's outbox, as a process left it that was killed. Its name."""
+    word = Complete(worker=tools.me.worker, job=JobId("j-0"), epoch=Epoch(1))
+    await Outbox(tools, tools.folder / "outbox").keep("j-0-1", Letter.of(word))
+    return "j-0-1"
+
+
+async def test_a_word_that_was_left_over_and_stays_unsaid_is_told_by_how_the_worker_ends(
+    shop: Shop,
+) -> None:
+    """It ended as if all were said, and the letter lay there."""
+    tools = shop.tools(pace=replace(QUICK, leave_within=0.2))
+    await leave_a_letter(shop, tools)
+    shop.desk.away = True
+    async with shop.worker(tools) as running:
+        await shop.desk.until_refused(3)
+        running.worker.drain("a test")
+        assert not await running.left(within=8)
+    assert list((tools.folder / "outbox").glob("*.json"))
+
+
+async def test_a_worker_does_not_leave_while_a_word_that_was_left_over_may_still_be_heard(
+    shop: Shop,
+) -> None:
+    tools = shop.tools(pace=replace(QUICK, leave_within=8.0))
+    await leave_a_letter(shop, tools)
+    shop.desk.away = True
+    async with shop.worker(tools) as running:
+        await shop.desk.until_refused(3)
+        running.worker.drain("a test")
+        await shop.desk.until_refused(3)
+        shop.desk.away = False
+        assert await running.left(within=8)
+    assert shop.desk.said("Complete")
+    assert not list((tools.folder / "outbox").glob("*.json"))
+
+
+async def test_what_an_earlier_process_could_not_say_is_said_before_the_worker_registers(
+    shop: Shop,
+) -> None:
+    """A new process under the same name ends the leases of the one before it."""
+    tools = shop.tools()
+    await leave_a_letter(shop, tools)
+    async with shop.worker(tools):
+        await shop.desk.until_said("AskForWork")
+    kinds = [type(message).__name__ for message in shop.desk.heard]
+    assert kinds.index("Complete") < kinds.index("Register")
