@@ -42,7 +42,6 @@ class Worker:
         self._nothing_left_over = asyncio.Event()
         """Set once everything was said that lay in the outbox at the start."""
 
-
     def drain(self, reason: str) -> None:
         """Give back everything that is held, within what time is left, and leave."""
         if self._draining.is_set():

@@ -5,6 +5,7 @@ import itertools
 import sys
 
 from tests.simulation.many import RunMany, Tally, crew, shape_of
+from tests.simulation.mutants import MUTANTS, found_after
 from tests.simulation.run import USUAL, simulate
 from tests.simulation.shrink import shrunk, told
 from tests.simulation.world import Shape
@@ -21,6 +22,8 @@ def main() -> int:
         faults=arguments.faults,
         slots=arguments.slots,
     )
+    if arguments.planted:
+        return planted(arguments.count)
     if arguments.story or arguments.only is not None:
         return one(arguments.seed, shape, arguments.only, whole=arguments.story)
     tally = Tally()
@@ -47,11 +50,22 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--processes", type=int, default=None)
     found.add_argument("--only", type=numbers, default=None, help="of the faults: 0,3,5 or none")
     found.add_argument("--story", action="store_true", help="tell all of one seed")
+    found.add_argument("--planted", action="store_true", help="look for the planted bugs instead")
     return found
 
 
 def numbers(text: str) -> list[int]:
     return [] if text == "none" else [int(word) for word in text.split(",")]
+
+
+def planted(count: int) -> int:
+    """After how many schedules each planted bug is found."""
+    missed = 0
+    for mutant in MUTANTS:
+        after = found_after(mutant, count)
+        missed += after is None
+        write(f"{mutant.name}: {f'found after {after}' if after else f'not found in {count}'}")
+    return 1 if missed else 0
 
 
 def one(seed: int, shape: Shape, only: list[int] | None, *, whole: bool) -> int:

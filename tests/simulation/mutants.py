@@ -29,6 +29,7 @@ from relaymd.worker import files
 from tests.simulation.letters import LAST
 from tests.simulation.process import WORLD
 from tests.simulation.recipe import Recipe
+from tests.simulation.run import simulate
 from tests.simulation.wrapped import WrappedBus
 
 P = ParamSpec("P")
@@ -44,6 +45,7 @@ class NoEpochCheck(Recipe):
     """Whoever reports of a job is believed, under whatever lease he speaks."""
 
     name = "drop the epoch check"
+    sign = "never said so"
 
     def bus(self, bus: Bus, ledger: Ledger) -> Bus:
         return _Credulous(bus, ledger)
@@ -85,6 +87,7 @@ class CommitFirst(Recipe):
     """The worker believes that a piece is stored when it has only been sent off."""
 
     name = "commit before upload"
+    sign = "generation"
 
     def worker_store(self, store: Store) -> Store:
         return _Hasty(store)
@@ -132,6 +135,7 @@ class StaleReaper(Recipe):
     """The reaper looks, thinks for a while, and then acts on what it saw."""
 
     name = "requeue from a state the reaper read earlier"
+    sign = "it was heard"
 
     def recast(self, parts: Parts, name: str, make: Callable[[], Actor]) -> Callable[[], Actor]:
         return (lambda: _Slow(parts)) if name == "reaper" else make
@@ -180,6 +184,7 @@ class UnknownIsDead(Recipe):
     """What a provider cannot tell of is taken for gone."""
 
     name = "treat unknown as dead"
+    sign = "its worker lives"
 
     def provider(self, provider: Provider) -> Provider:
         return _Rash(provider)
@@ -220,6 +225,7 @@ class NoOutbox(Recipe):
     """Events are published when they happen, and forgotten when that fails."""
 
     name = "forget the outbox"
+    sign = "the stream of events"
 
     def recast(self, parts: Parts, name: str, make: Callable[[], Actor]) -> Callable[[], Actor]:
         if name != "outbox":
@@ -238,6 +244,7 @@ class NoLetters(Recipe):
     """Last words of workers are kept in memory, and die with the process."""
 
     name = "say a last word before it is on disk"
+    sign = "not on its disk"
 
     def offload(self, offload: Offload) -> Offload:
         return _Careless(offload, files.write_durably, None)
@@ -247,6 +254,7 @@ class UnreadLetters(Recipe):
     """What a worker's process could not say, the next one does not look for."""
 
     name = "forget the worker's outbox"
+    sign = "was never said"
 
     def offload(self, offload: Offload) -> Offload:
         return _Careless(offload, files.read_all, dict[str, bytes]())
@@ -270,6 +278,7 @@ class SaidOnce(Recipe):
     """A last word that nobody answers counts as heard."""
 
     name = "say a last word only once"
+    sign = "nobody has answered it"
 
     def worker_bus(self, bus: Bus) -> Bus:
         return _Careful(bus)
@@ -297,3 +306,12 @@ MUTANTS = (
     UnreadLetters(),
     SaidOnce(),
 )
+
+
+def found_after(mutant: Recipe, schedules: int) -> int | None:
+    """The schedules until the bug was found for what it is; None: in none of so many."""
+    for seed in range(schedules):
+        outcome = simulate(seed, recipe=mutant)
+        if any(mutant.sign in violation for violation in outcome.violations):
+            return seed + 1
+    return None

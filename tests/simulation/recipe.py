@@ -15,6 +15,8 @@ class Recipe:
     """The parts as they are. A mutant replaces one of them."""
 
     name = "sound"
+    sign = ""
+    """What a violation says that is due to it: a bug must be found for what it is."""
 
     def bus(self, bus: Bus, ledger: Ledger) -> Bus:
         """The orchestrator's."""
