@@ -267,11 +267,11 @@ class ModelDrive:
         if top not in self._folders:
             raise FileNotFoundError(top)
         found: list[str] = []
-        for folder, files in self._folders.items():
+        for folder, inside in self._folders.items():
             if folder == top:
-                found += files
+                found += inside
             elif folder.startswith(top + "/"):
-                found += [f"{folder[len(top) + 1 :]}/{name}" for name in files]
+                found += [f"{folder[len(top) + 1 :]}/{name}" for name in inside]
         return [path for path in found if not path.startswith(patterns.OURS)]
 
     def _new(self, data: bytes) -> File:
