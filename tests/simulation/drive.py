@@ -8,7 +8,7 @@ refuses, and `test_drive.py` holds it to what the real functions do.
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -17,10 +17,12 @@ from relaymd.core.specification import FILE_NAMES, Specification, decode
 from relaymd.storage import patterns
 from relaymd.storage.bundles import InvalidBundleError
 from relaymd.storage.manifest import Chunk, FileEntry, digest
-from relaymd.storage.store import ChangedFileError
+from relaymd.storage.packing import grown, shrunk
+from relaymd.storage.pieces import Fetch, Place
+from relaymd.storage.reading import Got, Piece, Print, Source
 from relaymd.storage.unpacking import unpack
 from relaymd.worker import files
-from relaymd.worker.snapshot import Copied, Look, NotValidError, Print, Watched, changes
+from relaymd.worker.snapshot import Look, Moment, NotValidError, UnsettledError, Watched, changes
 
 Work = Callable[..., Any]
 
@@ -186,21 +188,43 @@ class ModelDrive:
         }
         return Look(found, self.print_of(watched.root / watched.marker) if watched.marker else None)
 
-    def print_of(self, path: Path) -> Print | None:
+    def print_of(self, path: Path | str) -> Print | None:
         file = self._found(path)
         return file.print() if file else None
 
-    def copy(self, watched: Watched, known: Mapping[str, Print], staging: Path) -> Copied:
-        """Nothing changes meanwhile: it takes no time."""
+    def take(self, watched: Watched, known: Mapping[str, Print], staging: Path) -> Moment:
+        """Nothing changes meanwhile: it takes no time. There are no clones."""
         seen = self.look(watched)
         if watched.marker and seen.marker is None:
             raise NotValidError(f"the marker {watched.marker} is not there")
-        changed = tuple(changes(seen.files, known))
-        for path in changed:
-            file = self._file_at(watched.root, path)
-            copied = self._made(f"{staging}/{path}")
-            copied.data, copied.mode, copied.mtime_ns = file.data, file.mode, file.mtime_ns
-        return Copied(seen, changed)
+        changed = changes(seen.files, known)
+        if changed:
+            self.make_folders(staging)
+        return Moment(
+            watched.root,
+            seen,
+            tuple(
+                Source(path=path, print=seen.files[path], place=watched.root / path)
+                for path in changed
+            ),
+        )
+
+    def check(self, watched: Watched, seen: Look, unsure: Sequence[str]) -> None:
+        if watched.marker and self.print_of(watched.root / watched.marker) != seen.marker:
+            raise UnsettledError(f"the marker {watched.marker} changed during the copy")
+        if unsure:
+            raise UnsettledError(f"{unsure[0]} changed during the copy")
+
+    def read_pieces(self, batch: Sequence[Piece], is_stored: Callable[[str], bool]) -> list[Got]:
+        return [self._read_piece(piece, is_stored) for piece in batch]
+
+    def _read_piece(self, piece: Piece, is_stored: Callable[[str], bool]) -> Got:
+        file = self._found(piece.source.place)
+        data = file.data[piece.offset : piece.offset + piece.size] if file else b""
+        chunk = Chunk(digest(data), len(data))
+        same = file is not None and file.print() == piece.source.print
+        sure = len(data) == piece.size and (same or chunk == piece.before)
+        return Got(piece, chunk, None if is_stored(chunk.digest) else shrunk(data), sure)
 
     def unpack(self, archive: Path, target: Path) -> None:
         top = str(target)
@@ -221,34 +245,54 @@ class ModelDrive:
     def digest_of(self, path: Path) -> str:
         return digest(self.read(path))
 
-    def digest(self, data: bytes) -> str:
-        return digest(data)
+    def wrong(self, root: Path, places: Sequence[Place]) -> list[Place]:
+        return [
+            (file, place)
+            for file, place in places
+            if self._lacks(root / file.path, file) is not None
+        ]
 
-    def read_chunk(self, path: Path, offset: int, size: int) -> tuple[Chunk, bytes]:
-        data = self.read(path)[offset : offset + size]
-        if len(data) != size:
-            raise ChangedFileError(f"{path} became shorter while it was read")
-        return Chunk(digest(data), size), data
+    def lacking(self, places: Sequence[Place]) -> set[str]:
+        found = set[str]()
+        for file, place in places:
+            there = self._made(str(place))
+            there.data = there.data[: file.size].ljust(file.size, b"\0")
+            found |= self._lacks(place, file) or set()
+        return found
 
-    def is_right(self, path: Path, file: FileEntry) -> bool:
-        found = self._found(path)
-        if found is None or len(found.data) != file.size:
-            return False
+    def take_in(self, fetch: Fetch, data: bytes) -> str | None:
+        if len(data) != fetch.size:
+            return f"it has {len(data)} of {fetch.size} bytes"
+        contents: list[tuple[str, bytes]] = []
         at = 0
+        for member in fetch.members:
+            stored = data if len(fetch.members) == 1 else data[at : at + member.stored]
+            at += member.stored
+            try:
+                contents.append((member.digest, grown(stored, member)))
+            except ValueError as exc:
+                return str(exc)
+            if digest(contents[-1][1]) != member.digest:
+                return "its hash is not the one it is called by"
+        for name, content in contents:
+            for path, offset in fetch.targets.get(name, ()):
+                file = self._file(path)
+                file.data = file.data[:offset] + content + file.data[offset + len(content) :]
+        return None
+
+    def _lacks(self, path: Path, file: FileEntry) -> set[str] | None:
+        """The chunks that are not there as they should be; None: all of the file is right."""
+        found = self._found(path)
+        if found is None:
+            return {chunk.digest for chunk in file.chunks}
+        lacks, at = set[str](), 0
         for chunk in file.chunks:
             if digest(found.data[at : at + chunk.size]) != chunk.digest:
-                return False
+                lacks.add(chunk.digest)
             at += chunk.size
-        return True
+        return lacks or (None if at == len(found.data) else lacks)
 
-    def make(self, path: Path, size: int) -> None:
-        self._made(str(path)).data = bytes(size)
-
-    def write_chunk(self, path: Path, data: bytes, offset: int) -> None:
-        file = self._file(path)
-        file.data = file.data[:offset] + data + file.data[offset + len(data) :]
-
-    def move(self, root: Path, staged: list[tuple[FileEntry, Path]]) -> None:
+    def move(self, root: Path, staged: Sequence[Place]) -> None:
         for entry, place in staged:
             target = root / entry.path
             self._folders.setdefault(str(target.parent), {})
@@ -286,7 +330,7 @@ class ModelDrive:
             files[name] = self._new(b"")
         return files[name]
 
-    def _found(self, path: Path) -> File | None:
+    def _found(self, path: Path | str) -> File | None:
         folder, _, name = str(path).rpartition("/")
         return self._folders.get(folder, {}).get(name)
 
@@ -319,15 +363,14 @@ WORKS: Mapping[str, Work] = {
     "shutil.rmtree": ModelDrive.rmtree,
     "relaymd.storage.bundles.digest_of": ModelDrive.digest_of,
     "relaymd.storage.bundles.read_specification": ModelDrive.read_specification,
-    "relaymd.storage.manifest.digest": ModelDrive.digest,
     "relaymd.storage.patterns.match": ModelDrive.match,
+    "relaymd.storage.pieces.lacking": ModelDrive.lacking,
+    "relaymd.storage.pieces.take_in": ModelDrive.take_in,
+    "relaymd.storage.pieces.wrong": ModelDrive.wrong,
+    "relaymd.storage.reading.read": ModelDrive.read_pieces,
     "relaymd.storage.restore._finish": ModelDrive.finish,
-    "relaymd.storage.restore._is_right": ModelDrive.is_right,
-    "relaymd.storage.restore._make": ModelDrive.make,
     "relaymd.storage.restore._move": ModelDrive.move,
-    "relaymd.storage.restore._write": ModelDrive.write_chunk,
     "relaymd.storage.unpacking.unpack": ModelDrive.unpack,
-    "relaymd.storage.upload._read": ModelDrive.read_chunk,
     "relaymd.worker.files.free_bytes": ModelDrive.free_bytes,
     "relaymd.worker.files.is_full": ModelDrive.is_full,
     "relaymd.worker.files.make_folders": ModelDrive.make_folders,
@@ -337,9 +380,10 @@ WORKS: Mapping[str, Work] = {
     "relaymd.worker.files.remove_tree": ModelDrive.remove,
     "relaymd.worker.files.tail": ModelDrive.tail,
     "relaymd.worker.files.write_durably": ModelDrive.write_durably,
-    "relaymd.worker.snapshot.copy": ModelDrive.copy,
+    "relaymd.worker.snapshot.check": ModelDrive.check,
     "relaymd.worker.snapshot.look": ModelDrive.look,
     "relaymd.worker.snapshot.print_of": ModelDrive.print_of,
+    "relaymd.worker.snapshot.take": ModelDrive.take,
 }
 """Every piece of work that a worker offloads, by its name, and what does it here."""
 

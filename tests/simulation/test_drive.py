@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from relaymd.storage.upload import chunks_of
+from relaymd.storage.packing import grown
 from relaymd.worker import files, snapshot
 from tests.simulation.drive import Drive, ModelDrive, RealDrive
 from tests.simulation.many import shape_of
@@ -85,6 +85,6 @@ def test_a_tree_is_removed_with_all_that_is_in_it(drive: Drive, tmp_path: Path) 
 
 
 def test_work_that_a_model_drive_does_not_know_is_refused_by_name() -> None:
-    unknown: Any = chunks_of
-    with pytest.raises(NotImplementedError, match=r"relaymd\.storage\.upload\.chunks_of"):
+    unknown: Any = grown
+    with pytest.raises(NotImplementedError, match=r"relaymd\.storage\.packing\.grown"):
         ModelDrive().do(unknown, [])
