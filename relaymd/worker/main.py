@@ -12,7 +12,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -53,6 +53,10 @@ CODES: Mapping[type[Exception], int] = {
 }
 
 MIB = 1024 * 1024
+
+ECHO = 1.0
+"""Seconds within which a signal is heard once: SLURM tells every process of an allocation, and a
+container or a batch script that was told passes it on."""
 
 AT_ONCE = 2.0
 """Seconds for which a worker that is to leave at once without work waits for its first."""
@@ -126,12 +130,19 @@ async def work(config: Config | None = None, environ: Mapping[str, str] | None =
 class Stop:
     """What SIGTERM and SIGINT mean: drain; a second one: hurry; before there is a worker: leave."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] | None = None) -> None:
+        """clock: monotonic; None: the running loop's."""
         self.worker: Worker | None = None
         self.early = False
         self._task = asyncio.current_task()
+        self._clock = clock or asyncio.get_running_loop().time
+        self._heard = float("-inf")
 
     def hear(self, number: signal.Signals) -> None:
+        now = self._clock()
+        if now - self._heard < ECHO:
+            return
+        self._heard = now
         if self.worker is not None:
             self.worker.hurry(f"the worker got {number.name}")
         elif self._task is not None:

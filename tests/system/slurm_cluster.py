@@ -12,7 +12,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -80,14 +81,18 @@ class SlurmCluster:
             if "slurmctld" not in self._running or self._running["slurmctld"].poll() is not None:
                 self._running.pop("slurmctld", None)
                 self.start_controller()
-            self.run("scancel", "--signal=KILL", "--full", "--state=RUNNING", check=False)
-            self.run("scancel", "--state=PENDING,RUNNING,SUSPENDED", check=False)
-            self.until(lambda: not self.queue(), "the queue is empty", within=30)
+            self.cancel_all()
         finally:
             for name in reversed([*self._running]):
                 self._end(name)
             for pid in processes_of(self.folder):
                 os.kill(pid, signal.SIGKILL)
+
+    def cancel_all(self) -> None:
+        self.run("scancel", "--signal=KILL", "--full", "--state=RUNNING", check=False)
+        for state in ("PENDING", "RUNNING", "SUSPENDED"):
+            self.run("scancel", f"--state={state}", check=False)
+        self.until(lambda: not self.queue(), "the queue is empty", within=30)
 
     def start_controller(self, *options: str) -> None:
         if "slurmctld" not in self._running:
@@ -149,6 +154,27 @@ class SlurmCluster:
             f"--- {file.name}\n" + "\n".join(file.read_text(errors="replace").splitlines()[-15:])
             for file in files
         )
+
+    def accounted(self, *names: str) -> list[str]:
+        """The state of each job of these names, as accounting has it."""
+        options = ("-n", "-P", "-X", "-D", "-S", "now-1hours", "-o", "State")
+        return self.run("sacct", *options, f"--name={','.join(names)}")[1].splitlines()
+
+    def number_of(self, name: str) -> str:
+        return self.run("squeue", "-h", "-o", "%i", "--name", name)[1].strip()
+
+    def take_all_nodes(self, *, seconds: int, count: int = len(NODES)) -> None:
+        """A job named `urgent`, for whole nodes, before which others have to give way."""
+        self.run(
+            "sbatch", "--job-name=urgent", "--partition=urgent", f"--nodes={count}",
+            "--exclusive", "--wrap", f"sleep {seconds}", "--output=/dev/null",
+        )  # fmt: skip
+
+    def bring_back(self, node: str) -> None:
+        if node not in self._running:
+            self.start_node(node)
+        self.run("scontrol", "update", f"nodename={node}", "state=resume", check=False)
+        self.until(lambda: self.states()[node] == "idle", f"{node} is back")
 
     # -- the parts -----------------------------------------------------------------------------
 
@@ -336,6 +362,14 @@ def processes_of(folder: Path, *marks: str) -> list[int]:
     return found
 
 
-def temporary_folder() -> Path:
-    """Short, for sockets have short names."""
-    return Path(tempfile.mkdtemp(prefix="slurm-"))
+@contextmanager
+def running() -> Generator[SlurmCluster]:
+    """A cluster that leaves nothing behind, not even its folder."""
+    folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # short, for sockets have short names
+    cluster = SlurmCluster(folder)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+        shutil.rmtree(folder, ignore_errors=True)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -16,8 +17,9 @@ from relaymd.connection import Role
 from relaymd.core.clusters import IdleStrategy
 from relaymd.core.ids import InstanceId, WorkerId
 from relaymd.core.resources import ProviderKind
-from relaymd.worker.main import pace
+from relaymd.worker.main import Stop, pace
 from relaymd.worker.tools import Identity
+from relaymd.worker.worker import Worker
 from tests.engines.verify import problems
 from tests.nvml.driver import FIRST, SECOND, Driver
 from tests.servers import NatsServer
@@ -278,6 +280,26 @@ def test_the_idle_strategy_follows_the_provider_unless_it_is_configured(
 ) -> None:
     me = Identity(worker=WorkerId("w"), instance=InstanceId("i"), provider=provider)
     assert pace(Config(worker_idle_strategy=strategy), me).idle_longest == seconds
+
+
+async def test_a_signal_that_slurm_and_a_container_both_send_is_heard_once() -> None:
+    class Hearer:
+        def __init__(self) -> None:
+            self.heard = 0
+
+        def hurry(self, reason: str) -> None:
+            self.heard += 1
+
+    now = 100.0
+    stop, worker = Stop(lambda: now), Hearer()
+    stop.worker = cast(Worker, worker)
+    for moment in (100.0, 100.01, 100.9):
+        now = moment
+        stop.hear(signal.SIGTERM)
+    assert worker.heard == 1
+    now = 101.5
+    stop.hear(signal.SIGTERM)
+    assert worker.heard == 2, "a second one, later, is meant"
 
 
 def test_who_asks_for_help_gets_help_and_no_worker(tmp_path: Path) -> None:
