@@ -45,6 +45,17 @@ def read_part(path: Path, offset: int, size: int) -> bytes:
         return b""
 
 
+def sizes(*paths: Path) -> list[int]:
+    """In bytes; a file that is not there has none."""
+    found: list[int] = []
+    for path in paths:
+        try:
+            found.append(path.stat().st_size)
+        except OSError:
+            found.append(0)
+    return found
+
+
 def read_small(path: Path, largest: int = 65536) -> bytes | None:
     """A small file's content; None where it cannot be read."""
     try:

@@ -82,7 +82,10 @@ class Capture:
 
     async def publish(self) -> None:
         """Send out what is new, and search it."""
-        for stream in self._streams:
+        sizes = await self._tools.offload(files.sizes, *(stream.path for stream in self._streams))
+        for stream, size in zip(self._streams, sizes, strict=True):
+            if size <= stream.published:
+                continue  # several times a second, so it must cost next to nothing
             while data := whole(await self._read(stream, stream.published, LINE)):
                 text = data.decode(errors="replace")
                 stream.search.feed(text)

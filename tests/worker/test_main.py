@@ -15,7 +15,7 @@ import pytest
 from relaymd.config import Config
 from relaymd.connection import Role
 from relaymd.core.clusters import IdleStrategy
-from relaymd.core.ids import InstanceId, WorkerId
+from relaymd.core.ids import InstanceId, JobId, WorkerId
 from relaymd.core.resources import ProviderKind
 from relaymd.worker.main import Stop, pace
 from relaymd.worker.tools import Identity
@@ -179,6 +179,18 @@ async def test_a_driver_that_begins_to_hang_starves_no_heartbeat_and_holds_up_no
         worker.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(worker.wait(), 20) == 0
     assert shop.desk.said("Handoff")
+
+
+async def test_a_second_sigterm_hurries(shop: Shop, own_server: NatsServer, tmp_path: Path) -> None:
+    await shop.submit("--steps", "1000", "--pace", "0.03", "--term-seconds", "60")
+    given = environment(shop, own_server, "w-1", RELAYMD_WORKER_DRAIN_SECONDS="100")
+    async with process(given, tmp_path / "log") as worker:
+        await shop.desk.until(lambda: shop.desk.committed.get(JobId("j-1")))
+        worker.send_signal(signal.SIGTERM)
+        await shop.desk.until_said("DrainReport")
+        worker.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(worker.wait(), 15) == 0
+    assert shop.desk.said("Handoff")[0].reason.startswith("the worker got SIGTERM")
 
 
 async def test_a_worker_without_work_leaves_when_it_is_told_to_leave_at_once(
