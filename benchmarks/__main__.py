@@ -30,6 +30,7 @@ BENCHMARKS = (
     "heartbeats",
     "control",
     "start",
+    "overhead",
 )
 """Modules `bench_NAME` with a `measure`, in the order in which they run."""
 

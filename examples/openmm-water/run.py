@@ -23,6 +23,7 @@ from relaymd.engine import TERMINATED, Segment, cut_back, sizes, write_atomicall
 TOTAL_STEPS = int(os.environ.get("WATER_STEPS", "10000"))
 BOX = float(os.environ.get("WATER_BOX_NM", "1.9"))
 THREADS = os.environ.get("OPENMM_CPU_THREADS") or str(min(2, len(os.sched_getaffinity(0))))
+PLATFORM = os.environ.get("WATER_PLATFORM", "CPU")
 SEED = int(os.environ.get("WATER_SEED", "2026"))
 
 BLOCK = 50
@@ -59,8 +60,10 @@ def simulation_from(topology: Any, system: Any, *, seed: int) -> Any:
         300 * unit.kelvin, 1 / unit.picosecond, 0.002 * unit.picoseconds
     )
     integrator.setRandomNumberSeed(seed)
-    platform = openmm.Platform.getPlatformByName("CPU")
-    properties = {"Threads": THREADS, "DeterministicForces": "true"}
+    platform = openmm.Platform.getPlatformByName(PLATFORM)  # an error where it is missing
+    properties = {"DeterministicForces": "true"} if PLATFORM in ("CPU", "CUDA") else {}
+    if PLATFORM == "CPU":
+        properties["Threads"] = THREADS
     return app.Simulation(topology, system, integrator, platform, properties)
 
 

@@ -110,7 +110,7 @@ class Attempt:
             job=held.job,
             epoch=held.epoch,
             generation=_restored(staged),
-            gpus=self._gpus,
+            gpus=self._gpus if self._tools.me.gpus else None,
             progress=_progress(staged),
             progress_file=staged.spec.progress_file_path,
             notices=notices,

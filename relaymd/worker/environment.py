@@ -23,23 +23,24 @@ def for_engine(
     job: JobId,
     epoch: Epoch,
     generation: Generation,
-    gpus: Iterable[Gpu],
+    gpus: Iterable[Gpu] | None,
     progress: Progress | None = None,
     progress_file: str | None = None,
     notices: Path | None = None,
 ) -> dict[str, str]:
     """The engine's environment.
 
-    own: the bundle's, which may set anything. generation: what was restored; 0: nothing.
-    progress: of what was restored. notices: the pipe on which the engine may be heard.
-    `relaymd.engine` is the reader of what is told here.
+    own: the bundle's, which may set anything but who it is and which devices are its slot's.
+    gpus: these, also where there are none; None: nobody counts them here. generation: what was
+    restored; 0: nothing. progress: of what was restored. notices: the pipe on which the
+    engine may be heard. `relaymd.engine` is the reader of what is told here.
     """
     kept = {name: value for name, value in inherited.items() if not is_withheld(name)}
-    devices = {"CUDA_VISIBLE_DEVICES": ",".join(gpu.uuid for gpu in gpus)}
+    devices = {} if gpus is None else {"CUDA_VISIBLE_DEVICES": ",".join(gpu.uuid for gpu in gpus)}
     return {
         **kept,
-        **(devices if devices["CUDA_VISIBLE_DEVICES"].strip(",") else {}),
         **own,
+        **devices,
         "RELAYMD_JOB_ID": job,
         "RELAYMD_EPOCH": str(epoch),
         "RELAYMD_GENERATION": str(generation),

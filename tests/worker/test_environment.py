@@ -12,7 +12,9 @@ from relaymd.worker.environment import for_engine
 
 
 def environment(
-    inherited: dict[str, str], own: dict[str, str] | None = None, gpus: tuple[Gpu, ...] = ()
+    inherited: dict[str, str],
+    own: dict[str, str] | None = None,
+    gpus: tuple[Gpu, ...] | None = None,
 ) -> dict[str, str]:
     return for_engine(
         inherited,
@@ -61,6 +63,16 @@ def test_an_engine_sees_only_the_gpus_of_its_slot() -> None:
     assert environment({"CUDA_VISIBLE_DEVICES": "0,1,2,3"}, gpus=gpus)["CUDA_VISIBLE_DEVICES"] == (
         "GPU-1,GPU-2"
     )
+
+
+def test_a_slot_without_a_device_of_its_own_sees_none_of_the_others() -> None:
+    assert environment({"CUDA_VISIBLE_DEVICES": "0"}, gpus=())["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_a_bundle_cannot_take_the_devices_of_another_slot() -> None:
+    own = {"CUDA_VISIBLE_DEVICES": "0"}
+    found = environment({}, own, gpus=(Gpu(model="A", uuid="GPU-2"),))
+    assert found["CUDA_VISIBLE_DEVICES"] == "GPU-2"
 
 
 def test_where_no_gpu_is_known_nothing_is_said_about_them() -> None:
