@@ -15,6 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from relaymd.config import Config, StorageConfig
+from relaymd.core.strict import decode_json
 
 ENTROPY = 24
 """Random bytes in a generated password or token."""
@@ -144,8 +145,8 @@ def _read(path: Path, as_type: type[T], absent: str) -> T:
     if mode & 0o077:
         raise StateFileError(f"{path} is open to others (mode {mode:o}): run `chmod 600 {path}`")
     try:
-        return msgspec.json.decode(data, type=as_type)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return decode_json(data, as_type)
+    except msgspec.DecodeError as error:
         raise StateFileError(f"{path} is damaged: {error}") from None
 
 

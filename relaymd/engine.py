@@ -199,7 +199,7 @@ def _size(path: Path) -> int:
 
 
 def _number(text: str | None) -> int:
-    return int(text) if text and text.isdecimal() else 0
+    return int(text) if text and text.isdecimal() and len(text) < 20 else 0
 
 
 def _progress(text: str | None) -> Progress:

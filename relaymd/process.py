@@ -74,10 +74,10 @@ def alive(pid: int) -> bool:
 def is_zombie(pid: int) -> bool:
     """Whether the process has ended and waits to be collected by its parent."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = Path(f"/proc/{pid}/stat").read_bytes()  # with a name that may be any bytes
     except OSError:
         return False
-    return stat.rpartition(")")[2].split()[:1] == ["Z"]
+    return stat.rpartition(b")")[2].split()[:1] == [b"Z"]
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast, get_args, get_origin
 
 import msgspec
 
-from relaymd.core.strict import InvalidDocumentError, read, struct_in
+from relaymd.core.strict import InvalidDocumentError, plain, read, struct_in
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -66,14 +66,16 @@ def read_file(
     apart: keys at the top whose values somebody else checks.
     """
     try:
-        raw: Any = msgspec.yaml.decode(path.read_bytes())
-        document: dict[str, Any] = {} if raw is None else raw
-        read(_without(document, apart), kind)
+        data = path.read_bytes()
     except OSError as exc:
         raise InvalidConfigError(f"{path} cannot be read: {exc.strerror}") from None
-    except msgspec.DecodeError as exc:
-        text = " ".join(str(exc).split())
-        raise InvalidConfigError(f"{path} is not YAML that can be read: {text}") from None
+    try:
+        raw: Any = plain(data, msgspec.yaml.decode)
+    except InvalidDocumentError as exc:
+        raise InvalidConfigError(f"{path} is not YAML that can be read: {exc}") from None
+    document: dict[str, Any] = {} if raw is None else raw
+    try:
+        read(_without(document, apart), kind)
     except InvalidDocumentError as exc:
         raise InvalidConfigError(f"{path}: {exc}") from None
     return document
@@ -143,9 +145,11 @@ def _from_text(key: Key, text: str) -> Any:
     """A variable's text as the key's type; `null` and nothing are None where None may be."""
     if type(None) in get_args(key.type) and text.strip() in ("", "null"):
         return None
+    if not text.isprintable() and text != os.fsencode(text).decode(errors="replace"):
+        raise InvalidConfigError(f"{key.variable}={text!r} cannot be used: it is not UTF-8")
     try:
         if any(struct_in(part) for part in get_args(key.type)):
-            return _tables(key, msgspec.json.decode(text))
+            return _tables(key, plain(text, msgspec.json.decode))
         return msgspec.convert(_data(key.type, text), key.type, strict=False)
     except (msgspec.DecodeError, InvalidDocumentError) as exc:
         reason = str(exc).replace("`", "")
@@ -166,7 +170,7 @@ def _data(kind: Any, text: str) -> object:
     for part in (kind, *get_args(kind)):
         if get_origin(part) in (tuple, list, dict):
             if text.lstrip().startswith(("[", "{")):
-                return msgspec.json.decode(text)
+                return plain(text, msgspec.json.decode)
             return [item.strip() for item in text.split(",") if item.strip()]
     return text
 

@@ -1,5 +1,6 @@
 """Whether a folder lies on a file system that keeps SQLite's promises."""
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,16 +22,19 @@ def unsafe(path: Path, mounts: Iterable[str] | None = None) -> str | None:
     """
     if mounts is None:
         try:
-            mounts = MOUNTS.read_text().splitlines()
+            mounts = os.fsdecode(MOUNTS.read_bytes()).splitlines()
         except OSError:
             return None
     best, kind = -1, None
     for line in mounts:
-        left, _, right = line.partition(" - ")
-        point = Path(_plain(left.split()[4]))
+        before, _, behind = line.partition(" - ")
+        left, right = before.split(), behind.split()
+        if len(left) < 5 or not right:
+            continue
+        point = Path(_plain(left[4]))
         # The later mount hides the earlier one at the same place.
         if path.is_relative_to(point) and len(point.parts) >= best:
-            best, kind = len(point.parts), right.split()[0]
+            best, kind = len(point.parts), right[0]
     return None if kind is None or kind in SAFE else kind
 
 

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from relaymd.core.strict import decode_json
+
 DISCONNECTS = "$SYS.ACCOUNT.*.DISCONNECT"
 
 
@@ -25,7 +27,7 @@ class _Advisory(msgspec.Struct, frozen=True, kw_only=True):
 def read(body: bytes) -> Disconnection | None:
     """None for what a newer server may say and we do not understand."""
     try:
-        advisory = msgspec.json.decode(body, type=_Advisory)
-    except (msgspec.DecodeError, ValueError, RecursionError):
+        advisory = decode_json(body, _Advisory)
+    except msgspec.DecodeError:
         return None
     return Disconnection(name=advisory.client.name, reason=advisory.reason)

@@ -230,7 +230,7 @@ def choose_port(settings: Settings) -> int:
     record = settings.folder / "port"
     with suppress(OSError, ValueError):
         before = int(record.read_text())
-        if _free_port(settings.host, before):
+        if before > 0 and _free_port(settings.host, before):
             return before
     port = _free_port(settings.host, 0)
     record.write_text(f"{port}\n")

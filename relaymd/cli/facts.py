@@ -12,6 +12,7 @@ from relaymd.bus.facts import JobChanged, ProviderChanged, WorkerChanged
 from relaymd.cli.words import Fact
 from relaymd.core.ids import JobId
 from relaymd.core.job import JobState
+from relaymd.core.strict import decode_json
 
 KINDS: tuple[tuple[str, type[Fact]], ...] = (
     (contract.JOB_CHANGED.template, JobChanged),
@@ -25,7 +26,7 @@ def decode(subject: str, body: bytes) -> Fact | None:
     for template, kind in KINDS:
         if subject.startswith(template.partition("{")[0]):
             try:
-                return msgspec.json.decode(body, type=kind)
+                return decode_json(body, kind)
             except msgspec.DecodeError:
                 return None
     return None

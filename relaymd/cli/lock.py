@@ -4,13 +4,14 @@ import fcntl
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from relaymd.cli.failures import REFUSED, CommandError
+from relaymd.cli.words import date
 from relaymd.core.ids import UnixTime
+from relaymd.core.strict import decode_json
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,8 +29,7 @@ class StateHeldError(CommandError):
         self.holder = holder
         who = "somebody who did not leave a name"
         if holder is not None:
-            since = datetime.fromtimestamp(holder.since, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-            who = f"process {holder.pid} on {holder.host}, since {since}"
+            who = f"process {holder.pid} on {holder.host}, since {date(holder.since)}"
         super().__init__(f"a stack already runs on {state}: {who}", REFUSED)
 
 
@@ -44,7 +44,7 @@ def hold(state: Path, holder: Holder) -> Generator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StateHeldError(state, _read(file)) from None
+            raise StateHeldError(state, read(file)) from None
         os.ftruncate(file, 0)
         os.pwrite(file, msgspec.json.encode(holder) + b"\n", 0)
         yield
@@ -53,8 +53,8 @@ def hold(state: Path, holder: Holder) -> Generator[None]:
         os.close(file)
 
 
-def _read(file: int) -> Holder | None:
+def read(file: int) -> Holder | None:
     try:
-        return msgspec.json.decode(os.pread(file, 4096, 0), type=Holder)
+        return decode_json(os.pread(file, 4096, 0), Holder)
     except (OSError, msgspec.DecodeError):
         return None

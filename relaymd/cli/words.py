@@ -84,7 +84,18 @@ def number(count: int, what: str) -> str:
 
 def clock(at: UnixTime) -> str:
     """The time of day here, for lines of a feed."""
-    return datetime.fromtimestamp(at, UTC).astimezone().strftime("%H:%M:%S")
+    try:
+        return datetime.fromtimestamp(at, UTC).astimezone().strftime("%H:%M:%S")
+    except (ValueError, OverflowError, OSError):  # of no year that there is
+        return "--:--:--"
+
+
+def date(at: UnixTime) -> str:
+    """The day and the time of day, in UTC."""
+    try:
+        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (ValueError, OverflowError, OSError):
+        return "a time that never was"
 
 
 def progress(progress: Progress | None) -> str:

@@ -14,7 +14,7 @@ import msgspec
 
 from relaymd.core import rules
 from relaymd.core.resources import Requirements
-from relaymd.core.strict import InvalidDocumentError, read
+from relaymd.core.strict import InvalidDocumentError, plain, read, spelled
 
 FILE_NAMES = ("relaymd-worker.json", "relaymd-worker.toml", "relaymd-worker.yaml")
 """Where a specification may stand in the bundle's root; exactly one of them must."""
@@ -161,8 +161,8 @@ def decode(
         ".yaml": msgspec.yaml.decode,
     }
     try:
-        raw: Any = decoders[PurePosixPath(name).suffix](data)
-    except (msgspec.DecodeError, ValueError) as exc:
+        raw = plain(data, decoders[PurePosixPath(name).suffix])
+    except InvalidDocumentError as exc:
         raise InvalidDocumentError(f"{name} cannot be read: {exc}") from None
     try:
         return parse(raw, above)
@@ -181,7 +181,7 @@ def _normalized(raw: object) -> object:
         return raw
     document: dict[str, Any] = {}
     for key, value in cast(dict[Any, Any], raw).items():
-        name = ALIASES.get(str(key), str(key))
+        name = ALIASES.get(spelled(key), spelled(key))
         if name in document:
             raise InvalidDocumentError(f"{name!r} is given twice, once as {key!r}", key=name)
         document[name] = [value] if name in _SEVERAL and isinstance(value, str) else value

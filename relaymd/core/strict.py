@@ -3,12 +3,27 @@
 import difflib
 import re
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, Union, cast, get_args, get_origin
 
 import msgspec
 
 T = TypeVar("T", bound=msgspec.Struct)
+
+
+_UNREADABLE = (
+    msgspec.DecodeError,
+    ValueError,  # also text that is no UTF-8, and numbers of thousands of digits
+    LookupError,
+    AttributeError,
+    TypeError,
+    ArithmeticError,
+    RecursionError,
+)
+"""What the decoders have been seen to raise: PyYAML lets much through, as for `!!int ""`."""
+
+_LONGEST = 500
+"""Characters of a decoder's complaint."""
 
 
 class InvalidDocumentError(Exception):
@@ -17,6 +32,26 @@ class InvalidDocumentError(Exception):
     def __init__(self, reason: str, *, key: str | None = None) -> None:
         super().__init__(reason)
         self.key = key
+
+
+def plain(data: bytes | str, language: Callable[[bytes | str], object]) -> object:
+    """What a document holds, as plain data; language: of `msgspec.json`, `toml` or `yaml`.
+
+    Raises InvalidDocumentError, whatever is wrong with it.
+    """
+    try:
+        return language(data)
+    except _UNREADABLE as exc:
+        reason = " ".join(str(exc).split())[:_LONGEST]
+        raise InvalidDocumentError(reason or "it makes no sense") from None
+
+
+def decode_json(data: bytes | str, kind: type[T]) -> T:
+    """JSON that a program wrote. Raises msgspec.DecodeError, whatever is wrong with it."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (ValueError, RecursionError) as exc:
+        raise msgspec.DecodeError(str(exc)) from None
 
 
 def read(raw: object, kind: type[T]) -> T:
@@ -31,6 +66,14 @@ def read(raw: object, kind: type[T]) -> T:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as exc:
         raise _explained(str(exc)) from None
+
+
+def spelled(key: object) -> str:
+    """A key as text, also one that YAML made a number of."""
+    try:
+        return str(key)
+    except ValueError:  # it has thousands of digits
+        return "a number"
 
 
 def unknown_key(key: str, known: Iterable[str]) -> InvalidDocumentError:
@@ -53,8 +96,8 @@ def struct_in(annotation: Any) -> type[msgspec.Struct] | None:
 def _refuse_unknown(raw: Mapping[Any, Any], kind: type[msgspec.Struct], prefix: str) -> None:
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     for key, value in raw.items():
-        name = f"{prefix}{key}"
-        field = fields.get(str(key))
+        name = f"{prefix}{spelled(key)}"
+        field = fields.get(spelled(key))
         if field is None:
             raise unknown_key(name, fields)
         if isinstance(value, Mapping) and (inner := struct_in(field.type)):

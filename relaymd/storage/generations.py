@@ -1,20 +1,27 @@
 """Manifests of checkpoint generations, in the store and back, checked before they are believed."""
 
 import re
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 import msgspec
 
 from relaymd.core.checkpoint import Checkpoint
 from relaymd.core.ids import JobId
+from relaymd.core.strict import decode_json
 from relaymd.storage import keys
 from relaymd.storage.manifest import CHUNK_SIZE, FORMAT, FileEntry, Manifest, Pack, digest
+from relaymd.storage.patterns import OURS
 from relaymd.storage.store import (
     DamagedObjectError,
     MissingObjectError,
     StorageDeniedError,
     Store,
 )
+
+_DEEPEST = 500
+_LONGEST = 255
+"""Bytes in a name, as every file system of Linux has it."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -99,10 +106,10 @@ def _checked(key: str, data: bytes) -> Manifest:
 
 def _decoded(key: str, data: bytes) -> Manifest:
     try:
-        version = msgspec.json.decode(data, type=_Versioned).format
+        version = decode_json(data, _Versioned).format
         if version > FORMAT:
             raise StorageDeniedError(key, f"a newer release wrote it, in format {version}")
-        return msgspec.json.decode(data, type=Manifest)
+        return decode_json(data, Manifest)
     except msgspec.DecodeError as exc:
         raise DamagedObjectError(key, f"it cannot be read: {exc}") from exc
 
@@ -125,15 +132,30 @@ def _is_sound(pack: Pack) -> bool:
     return sound and min(pack.epoch, pack.round) >= 0 and 0 < pack.size <= CHUNK_SIZE
 
 
-def _check_files(key: str, files: tuple[FileEntry, ...]) -> None:
-    paths = {file.path for file in files}
-    if len(paths) != len(files):
+def check_paths(key: str, paths: Sequence[str]) -> None:
+    """Whether files of these paths can lie beside each other in a folder.
+
+    Raises DamagedObjectError.
+    """
+    known = {*paths}
+    if len(known) != len(paths):
         raise DamagedObjectError(key, "it holds a file twice")
+    for path in paths:
+        shown = repr(path[:200])
+        if not is_inside(path) or path.startswith(OURS):
+            raise DamagedObjectError(key, f"{shown} leaves the folder")
+        parts = path.split("/")
+        if len(parts) > _DEEPEST or max(len(part.encode()) for part in parts) > _LONGEST:
+            raise DamagedObjectError(key, f"{shown} is no path that a file can have")
+        if any(str(parent) in known for parent in PurePosixPath(path).parents):
+            raise DamagedObjectError(key, f"{shown} lies within a file")
+
+
+def _check_files(key: str, files: tuple[FileEntry, ...]) -> None:
+    check_paths(key, [file.path for file in files])
     for file in files:
-        if not is_inside(file.path):
-            raise DamagedObjectError(key, f"{file.path!r} leaves the job's folder")
-        if any(str(parent) in paths for parent in PurePosixPath(file.path).parents):
-            raise DamagedObjectError(key, f"{file.path!r} lies within a file")
+        if abs(file.mtime_ns) >= 2**63:
+            raise DamagedObjectError(key, f"{file.path!r} was written at no time that there is")
         sound = all(0 < c.size <= CHUNK_SIZE and _DIGEST.fullmatch(c.digest) for c in file.chunks)
         if not sound or sum(chunk.size for chunk in file.chunks) != file.size:
             raise DamagedObjectError(key, f"the chunks of {file.path!r} do not make up the file")

@@ -9,7 +9,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 import msgspec
@@ -162,6 +162,9 @@ def _move(root: Path, staged: Sequence[Place]) -> None:
     for file, _ in staged:
         if not (root / file.path).parent.resolve().is_relative_to(inside):
             raise DamagedObjectError(file.path, "a link leads its place out of the job's folder")
+        above = (root / parent for parent in PurePosixPath(file.path).parents)
+        if (root / file.path).is_dir() or any(one.is_file() for one in above):
+            raise DamagedObjectError(file.path, "its place in the job's folder is taken")
     for file, place in staged:
         target = root / file.path
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,8 @@ class StorageError(Exception):
     """Base of everything a store raises on purpose. `key` says what it was about."""
 
     def __init__(self, key: str, reason: str) -> None:
-        super().__init__(f"{key}: {reason}")
+        shown = key if key.isprintable() else repr(key)
+        super().__init__(f"{shown}: {reason}")
         self.key = key
         self.reason = reason
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import msgspec
 
 from relaymd.core.ids import Epoch, JobId
+from relaymd.core.strict import decode_json
 from relaymd.process import Offload
 from relaymd.storage import keys
 from relaymd.storage.bundles import digest_of
-from relaymd.storage.generations import is_inside
+from relaymd.storage.generations import check_paths
 from relaymd.storage.parallel import each
 from relaymd.storage.patterns import match
 from relaymd.storage.store import (
@@ -80,12 +81,10 @@ async def load_index(store: Store, tree: str) -> Index:
     """Raises MissingObjectError where the tree was never stored, or never completely."""
     key = keys.index(tree)
     try:
-        index = msgspec.json.decode(await store.get(key), type=Index)
+        index = decode_json(await store.get(key), Index)
     except msgspec.DecodeError as exc:
         raise DamagedObjectError(key, f"it cannot be read: {exc}") from exc
-    for file in index.files:
-        if not is_inside(file.path):
-            raise DamagedObjectError(key, f"{file.path!r} leaves the folder")
+    check_paths(key, [file.path for file in index.files])
     return index
 
 
@@ -110,7 +109,7 @@ async def fetch_tree(
         if not await offload(_is_right, place, file):
             await offload(place.unlink)
             raise DamagedObjectError(tree + file.path, "its hash differs")
-        await offload(place.chmod, file.mode | 0o400)
+        await offload(place.chmod, (file.mode & 0o777) | 0o400)
 
     await each(index.files, receive, at_once=FILES_AT_ONCE)
     return index

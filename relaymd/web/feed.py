@@ -8,6 +8,7 @@ from aiohttp import web
 
 from relaymd.bus import contract
 from relaymd.bus.bus import BusError, Journal
+from relaymd.core.strict import decode_json
 from relaymd.web.api import whole_number
 from relaymd.web.problems import NAMES, Problem, ProblemError, invalid
 
@@ -80,7 +81,7 @@ class Feed:
 def _chunk(subject: str, body: bytes) -> bytes | None:
     """A fact as a server-sent event, its kind's first word as the event's name."""
     try:
-        seq = msgspec.json.decode(body, type=Numbered).seq
+        seq = decode_json(body, Numbered).seq
     except msgspec.DecodeError:
         return None
     kind = subject.removeprefix(contract.EVENTS.rstrip(">")).partition(".")[0]

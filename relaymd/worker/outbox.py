@@ -25,6 +25,7 @@ from relaymd.bus.messages import (
     Standing,
 )
 from relaymd.bus.subjects import Request
+from relaymd.core.strict import decode_json
 from relaymd.worker import files
 from relaymd.worker.speech import say
 from relaymd.worker.tools import Tools
@@ -91,7 +92,7 @@ class Outbox:
         letters: dict[str, Letter] = {}
         for name, raw in (await self._tools.offload(files.read_all, self._folder)).items():
             try:
-                letters[name.removesuffix(".json")] = msgspec.json.decode(raw, type=Letter)
+                letters[name.removesuffix(".json")] = decode_json(raw, Letter)
             except msgspec.DecodeError as exc:
                 log.error("outbox.unreadable", file=str(self._folder / name), reason=str(exc))
         return letters
@@ -106,7 +107,7 @@ class Outbox:
         except RefusedError as exc:
             log.error("report.refused", subject="checkpoint", reason=exc.refusal.message)
         try:
-            word = msgspec.json.decode(letter.word, type=request.carries)
+            word = decode_json(letter.word, request.carries)
             return await say(self._tools, request, word)
         except (msgspec.DecodeError, RefusedError) as exc:
             log.error("report.refused", subject=letter.kind, reason=str(exc))

@@ -174,4 +174,4 @@ def check_sentence(reason: str) -> None:
 
 
 def shown(data: bytes) -> str:
-    return repr(data) if len(data) < 2000 else f"{data[:1000]!r}…{data[-900:]!r}"
+    return repr(data) if len(data) < 900 else f"{data[:500]!r} … {data[-200:]!r}, {len(data)} bytes"

@@ -32,6 +32,18 @@ def archive(*members: Member) -> bytes:
     return raw.getvalue()
 
 
+def tree_of(folder: Path) -> dict[str, bytes | str]:
+    """All that lies in a folder: what files hold, where links lead."""
+    found: dict[str, bytes | str] = {}
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if path.is_symlink():
+            found[name] = os.readlink(path)
+        else:
+            found[name] = path.read_bytes() if path.is_file() else "not a file"
+    return found
+
+
 def link(name: str, target: str) -> Member:
     return entry(name, tarfile.SYMTYPE, target)
 

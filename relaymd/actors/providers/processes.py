@@ -18,6 +18,7 @@ import msgspec
 
 from relaymd.core.ids import AllocationId
 from relaymd.core.reaping import Evidence
+from relaymd.core.strict import decode_json
 from relaymd.process import alive
 
 ALLOCATION = "RELAYMD_WORKER_ALLOCATION"
@@ -59,6 +60,8 @@ def look(state: Path, id: AllocationId) -> tuple[Evidence, int | None]:
     try:
         pid = int((home(state, id) / "pid").read_text())
     except (OSError, ValueError):
+        return Evidence.UNKNOWN, None
+    if not 0 < pid < 2**31:
         return Evidence.UNKNOWN, None
     environment = _environment(pid)
     if environment is None:
@@ -129,7 +132,7 @@ class Logged(msgspec.Struct, frozen=True):
 
 def _told(line: str) -> str:
     try:
-        said = msgspec.json.decode(line, type=Logged)
+        said = decode_json(line, Logged)
     except msgspec.DecodeError:
         return line
     return f"{said.event} ({said.reason})" if said.reason else said.event
