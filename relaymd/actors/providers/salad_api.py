@@ -19,6 +19,7 @@ from relaymd.actors.providers.provider import ProviderError, ProviderRefusedErro
 from relaymd.actors.providers.salad_pace import SHORT, Pace
 from relaymd.core.clusters import SaladConfig
 from relaymd.core.replicas import Instance, InstanceState
+from relaymd.core.strict import decode_json
 from relaymd.version import version
 
 log = structlog.get_logger(__name__)
@@ -199,16 +200,16 @@ def _instance(said: _Instance) -> Instance:
 
 def _read(content: bytes, kind: type[T]) -> T:
     try:
-        return msgspec.json.decode(content, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        return decode_json(content, kind)
+    except msgspec.DecodeError as exc:
         raise ProviderError(f"Salad answered what we do not understand: {exc}") from None
 
 
 def _said(content: bytes) -> str:
     """What an error says, as the end of a sentence."""
     try:
-        problem = msgspec.json.decode(content, type=_Problem)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        problem = decode_json(content, _Problem)
+    except msgspec.DecodeError:
         return ""
     text = " ".join((problem.detail or problem.title or "").split())
     return f": {text[:200]}" if text else ""
