@@ -9,6 +9,7 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin
 import msgspec
 
 T = TypeVar("T", bound=msgspec.Struct)
+K = TypeVar("K")
 
 
 _UNREADABLE = (
@@ -46,7 +47,7 @@ def plain(data: bytes | str, language: Callable[[bytes | str], object]) -> objec
         raise InvalidDocumentError(reason or "it makes no sense") from None
 
 
-def decode_json(data: bytes | str, kind: type[T]) -> T:
+def decode_json(data: bytes | str, kind: type[K]) -> K:
     """JSON that a program wrote. Raises msgspec.DecodeError, whatever is wrong with it."""
     try:
         return msgspec.json.decode(data, type=kind)

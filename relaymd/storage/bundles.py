@@ -3,6 +3,7 @@
 Taking an archive apart is in `unpacking`.
 """
 
+import errno
 import gzip
 import os
 import stat
@@ -236,7 +237,18 @@ def _checked_link(root: Path, path: str) -> str:
     target = os.readlink(root / path)
     if os.path.isabs(target) or not Path(os.path.realpath(root / path)).is_relative_to(root):
         raise InvalidBundleError(f"the link {_shown(path)} leaves the folder: {target!r}")
+    if circles(root / path):
+        raise InvalidBundleError(f"the link {_shown(path)} leads to itself: {target!r}")
     return target
+
+
+def circles(link: Path) -> bool:
+    """Whether a link leads, maybe by way of others, to itself."""
+    try:
+        os.stat(link)
+    except OSError as exc:
+        return exc.errno == errno.ELOOP
+    return False
 
 
 def _check_unchanged(folder: Path, before: Mapping[str, os.stat_result]) -> None:

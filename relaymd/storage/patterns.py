@@ -5,6 +5,7 @@ other, and a pattern that names a folder means everything in it. Links to folder
 followed, and links to files only where they stay inside.
 """
 
+import errno
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -59,8 +60,17 @@ def _files(folder: Path, above: str, root: Path) -> Iterator[str]:
             continue
         if entry.is_dir(follow_symlinks=False):
             yield from _files(folder / entry.name, f"{path}/", root)
-        elif entry.is_file() and (not entry.is_symlink() or _stays_inside(entry, root)):
+        elif _is_file(entry) and (not entry.is_symlink() or _stays_inside(entry, root)):
             yield path
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError as exc:
+        if exc.errno == errno.ELOOP:  # a link to itself is nothing to store
+            return False
+        raise
 
 
 def _stays_inside(link: os.DirEntry[str], root: Path) -> bool:

@@ -14,7 +14,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from relaymd.storage.bundles import DEEPEST, InvalidBundleError, Limits
+from relaymd.storage.bundles import DEEPEST, InvalidBundleError, Limits, circles
 
 _PIECE = 1024 * 1024
 """Bytes read at once; a header that is longer is an attack."""
@@ -61,8 +61,10 @@ def _unpack(raw: BinaryIO, size: int, part: Path, limits: Limits) -> None:
     ):
         tree = _Tree(part)
         for count, member in enumerate(tar, 1):
-            zipped.declare(member.size, count)
+            zipped.declare(member.size, max(count, tree.size))
             tree.add(tar, member)
+            tar.members.clear()  # it keeps each, which is of no use to us
+        zipped.declare(0, tree.size)
         _check_end(zipped, tar.offset)
         tree.finish()
 
@@ -103,6 +105,11 @@ class _Tree:
 
         self._links: dict[str, str] = {}
 
+    @property
+    def size(self) -> int:
+        """Files, links and folders, those too that no member names but stand in a path."""
+        return len(self._files) + len(self._links) + len(self._folders) - 1
+
     def add(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         path = _inside(member.name)
         if member.isdir():
@@ -115,6 +122,8 @@ class _Tree:
             self._links[path] = member.linkname
         elif member.islnk():
             self._link_file(path, _inside(member.linkname))
+        elif member.issparse():
+            raise InvalidBundleError(f"{path!r} in the archive is a sparse file")
         elif member.isreg():
             self._write(path, tar, member)
         else:
@@ -123,13 +132,15 @@ class _Tree:
     def finish(self) -> None:
         """Make the links, check where they lead, and give the folders their modes."""
         for path, target in self._links.items():
-            if os.path.isabs(target):
+            if os.path.isabs(target) or not target:
                 raise InvalidBundleError(f"the link {path!r} leaves the bundle: {target!r}")
             os.symlink(target, self._root / path)
         root = os.path.realpath(self._root)
         for path, target in self._links.items():
             if os.path.commonpath([root, os.path.realpath(self._root / path)]) != root:
                 raise InvalidBundleError(f"the link {path!r} leaves the bundle: {target!r}")
+            if circles(self._root / path):
+                raise InvalidBundleError(f"the link {path!r} leads to itself: {target!r}")
         for path, mode in sorted(self._folders.items(), reverse=True):
             if mode is not None and path != ".":
                 os.chmod(self._root / path, (mode & 0o777) | 0o700)

@@ -58,6 +58,12 @@ def test_any_text_is_a_pattern(pattern: str) -> None:
     assert compiled([pattern]) is not None
 
 
+def test_a_link_that_leads_to_itself_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    assert match(tmp_path, ["*"]) == ["a"]
+
+
 def test_a_thousand_files_are_a_thousand_files(tmp_path: Path) -> None:
     names = {f"r{n % 10}/frame{n:04d}.dcd": b"" for n in range(1000)}
     assert match(write(tmp_path / "job", names), ["**/*.dcd"]) == sorted(names)
