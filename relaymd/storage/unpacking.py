@@ -12,7 +12,7 @@ import tarfile
 import uuid
 import zlib
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from relaymd.storage.bundles import DEEPEST, InvalidBundleError, Limits, circles
 
@@ -63,7 +63,8 @@ def _unpack(raw: BinaryIO, size: int, part: Path, limits: Limits) -> None:
         for count, member in enumerate(tar, 1):
             zipped.declare(member.size, max(count, tree.size))
             tree.add(tar, member)
-            tar.members.clear()  # it keeps each, which is of no use to us
+            kept: list[Any] = getattr(tar, "members", [])
+            kept.clear()  # or it keeps half a million of them in memory
         zipped.declare(0, tree.size)
         _check_end(zipped, tar.offset)
         tree.finish()
