@@ -16,6 +16,7 @@ import socket
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -30,6 +31,12 @@ BENCHMARKS = (
     "heartbeats",
     "control",
     "start",
+    "queue",
+    "restart",
+    "broker",
+    "deaths",
+    "idle",
+    "cli",
     "overhead",
 )
 """Modules `bench_NAME` with a `measure`, in the order in which they run."""
@@ -47,7 +54,7 @@ def main() -> int:
             found = _measured(name, quick=given.quick, folder=given.folder)
         except Exception as exc:  # noqa: BLE001 - one that fails must not take the others along
             failed[name] = f"{type(exc).__name__}: {exc}"
-            print(f"{name}: FAILED: {failed[name]}", file=sys.stderr, flush=True)
+            traceback.print_exc()
             continue
         rows += found
         print(f"\n{name}, {time.monotonic() - begin:.0f} s\n{table(found)}", flush=True)

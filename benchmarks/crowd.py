@@ -91,6 +91,10 @@ class Line(asyncio.Protocol):
         if self._out is not None:
             self._out.abort()
 
+    def mute(self) -> None:
+        if self._out is not None:
+            self._out.pause_reading()
+
     def serve(self, subject: str, answer: Callable[[], bytes]) -> None:
         self._served[subject] = answer
         self.send(f"SUB {subject} {len(self._served) + 1}\r\n".encode())
@@ -178,6 +182,14 @@ class SimulatedWorker:
 
     def beat(self) -> asyncio.Future[bytes]:
         return self.line.ask(*self._beat)
+
+    def mute(self) -> None:
+        """From now on it answers nothing, not even the server, and keeps its connection."""
+        self.line.mute()
+
+    async def beat_heard(self) -> m.HeartbeatAck:
+        """The answer, read."""
+        return msgspec.json.decode(await self.beat(), type=m.HeartbeatAck)
 
     def ask_for_work(self, slot: int, wait: float) -> asyncio.Future[bytes]:
         """A question that stays open beside others; an encoded WorkAnswer answers it."""

@@ -94,6 +94,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     lease_margin_seconds: float = 5.0
     lease_confirm_seconds: float = 10.0
     disconnect_grace_seconds: float = 3.0
+    hang_up_grace_seconds: float = 1.0
 
     worker_dir: str | None = None
     """Where workers keep job folders; None: `workers/` in the state folder."""

@@ -30,6 +30,8 @@ class Presence:
         self._since = clock()
         self._heard: dict[WorkerId, Monotonic] = {}
         self._disconnected: dict[WorkerId, Monotonic] = {}
+        self._hung_up: set[WorkerId] = set()
+        self._missed: dict[WorkerId, Monotonic] = {}
         self._rolls: dict[WorkerId, Roll] = {}
         self._progress: dict[JobId, Track] = {}
         self._loads: dict[WorkerId, Load] = {}
@@ -39,15 +41,26 @@ class Presence:
         self._since = self.clock()
         self._heard.clear()
         self._disconnected.clear()
+        self._hung_up.clear()
+        self._missed.clear()
 
     def hear(self, worker: WorkerId) -> None:
         """It said something, whatever it was."""
         self._heard[worker] = self.clock()
         self._disconnected.pop(worker, None)
+        self._hung_up.discard(worker)
+        self._missed.pop(worker, None)
 
-    def disconnect(self, worker: WorkerId) -> None:
-        """Its connection closed, or nobody answers in its name: a reason to look."""
+    def disconnect(self, worker: WorkerId, *, hung_up: bool = False) -> None:
+        """Its connection closed: a reason to look. hung_up: by its own end."""
         self._disconnected.setdefault(worker, self.clock())
+        if hung_up:
+            self._hung_up.add(worker)
+
+    def miss(self, worker: WorkerId, asked: Monotonic) -> None:
+        """Nobody answers in its name to what was asked then: its connection is closed."""
+        self._disconnected.setdefault(worker, self.clock())
+        self._missed[worker] = asked
 
     def is_disconnected(self, worker: WorkerId) -> bool:
         return worker in self._disconnected
@@ -60,6 +73,8 @@ class Presence:
             worker=worker,
             heard=self.heard(worker),
             disconnected=self._disconnected.get(worker),
+            hung_up=worker in self._hung_up,
+            missed=self._missed.get(worker),
             evidence=evidence,
         )
 
@@ -100,8 +115,9 @@ class Presence:
         return rate, None if left is None else max(left - (self.clock() - latest.at), 0.0)
 
     def forget(self, worker: WorkerId) -> None:
-        for kept in (self._heard, self._disconnected, self._rolls, self._loads):
+        for kept in (self._heard, self._disconnected, self._missed, self._rolls, self._loads):
             kept.pop(worker, None)
+        self._hung_up.discard(worker)
 
     def retain(self, jobs: Iterable[JobId]) -> None:
         """Drop the progress of all other jobs: their leases are over."""

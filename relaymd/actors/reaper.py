@@ -17,7 +17,7 @@ from relaymd.bus.bus import Bus, BusError, NoResponderError
 from relaymd.bus.messages import Ping, Standing
 from relaymd.core.ids import Epoch, JobId, Monotonic, WorkerId
 from relaymd.core.job import Job, JobState
-from relaymd.core.reaping import Forget, LivenessPolicy, Probe, Revoke, reap
+from relaymd.core.reaping import Forget, LivenessPolicy, Probe, Revoke, Verdict, judge, reap
 from relaymd.core.worker import WorkerLost
 
 log = structlog.get_logger(__name__)
@@ -121,6 +121,10 @@ class Reaper(Actor):
         self.later(pushes.stop(self.bus, job.id, job.lease, Standing.SUPERSEDED))
         log.warning("lease.revoked", job=job.id, epoch=command.epoch, reason=command.reason)
 
+    def _verdict(self, worker: WorkerId) -> Verdict:
+        vital = self._presence.vital(worker)
+        return judge(vital, now=self._presence.clock(), policy=self._policy)[0]
+
     def _begin_probe(self, worker: WorkerId) -> None:
         if worker not in self._probing:
             self._probing.add(worker)
@@ -134,7 +138,9 @@ class Reaper(Actor):
         except NoResponderError:
             # It may have come back, or left, while we asked.
             if worker in self._ledger.workers and self._presence.heard(worker) <= asked:
-                self._presence.disconnect(worker)
+                self._presence.miss(worker, asked)
+                if self._verdict(worker) is Verdict.DEAD:
+                    self.soon()
         except BusError:
             log.info("worker.silent", worker=worker)
         else:

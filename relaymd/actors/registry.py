@@ -17,6 +17,7 @@ from relaymd.actors.texts import bounded, short
 from relaymd.actors.views import Views
 from relaymd.bus import contract, operating
 from relaymd.bus import messages as m
+from relaymd.bus.advisories import Disconnection
 from relaymd.bus.bus import Bus, RefusedError
 from relaymd.bus.subjects import Binding
 from relaymd.core.ids import TOKEN, InstanceId, UnixTime, WorkerId
@@ -38,8 +39,8 @@ FORMER = 8
 
 MOST_SLOTS = 64
 
-Hints: TypeAlias = Callable[[], AsyncIterator[WorkerId]]
-"""Gives the workers whose connection closed, as the bus tells of it."""
+Hints: TypeAlias = Callable[[], AsyncIterator[Disconnection]]
+"""Gives the connections that closed, as the bus tells of it: of a worker, its id is the name."""
 
 
 class Registry(Actor):
@@ -204,11 +205,12 @@ class Registry(Actor):
         self._presence.note(job.id, held.epoch, held.progress)
         return True
 
-    async def _heed(self, hints: AsyncIterator[WorkerId]) -> None:
-        async for id in hints:
+    async def _heed(self, hints: AsyncIterator[Disconnection]) -> None:
+        async for hint in hints:
+            id = WorkerId(hint.name)
             if id in self._ledger.workers:
-                log.info("worker.disconnected", worker=id)
-                self._presence.disconnect(id)
+                log.info("worker.disconnected", worker=id, reason=hint.reason)
+                self._presence.disconnect(id, hung_up=hint.hung_up)
         raise RuntimeError("the hints about closed connections ended")
 
 

@@ -26,6 +26,7 @@ from relaymd.actors.providers.configured import clusters
 from relaymd.actors.providers.local import LocalProvider
 from relaymd.actors.registry import Hints
 from relaymd.actors.supervisor import CrashLoopError, innermost
+from relaymd.bus.advisories import Disconnection
 from relaymd.bus.bus import UnreachableError
 from relaymd.bus.client import connect
 from relaymd.bus.journal import NatsJournal
@@ -33,7 +34,7 @@ from relaymd.bus.remote import NatsBus
 from relaymd.config import Config, load_config
 from relaymd.connection import NoStackError, Role
 from relaymd.core.devices import visible
-from relaymd.core.ids import Monotonic, UnixTime, WorkerId
+from relaymd.core.ids import Monotonic, UnixTime
 from relaymd.core.reaping import LivenessPolicy
 from relaymd.core.resources import Gpu
 from relaymd.core.restarts import RestartPolicy
@@ -115,6 +116,7 @@ def policy(config: Config) -> LivenessPolicy:
         time_to_live=config.lease_time_to_live_seconds,
         margin=config.lease_margin_seconds,
         disconnect_grace=config.disconnect_grace_seconds,
+        hang_up_grace=config.hang_up_grace_seconds,
         confirm_within=config.lease_confirm_seconds,
     )
 
@@ -144,10 +146,10 @@ async def _hints(config: Config) -> AsyncGenerator[Hints | None]:
         return
     async with _connected(config, Role.SYSTEM) as bus:
 
-        async def hints() -> AsyncIterator[WorkerId]:
+        async def hints() -> AsyncIterator[Disconnection]:
             async with bus.disconnections() as lost:
                 async for one in lost:
-                    yield WorkerId(one.name)
+                    yield one
 
         yield hints
 

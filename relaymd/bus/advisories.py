@@ -6,6 +6,9 @@ from relaymd.core.strict import decode_json
 
 DISCONNECTS = "$SYS.ACCOUNT.*.DISCONNECT"
 
+HANGING_UP = ("Client Closed", "Read Error")
+"""The end of the stream, and a reset in place of it where something lay there unread."""
+
 
 class Disconnection(msgspec.Struct, frozen=True, kw_only=True):
     name: str
@@ -13,6 +16,14 @@ class Disconnection(msgspec.Struct, frozen=True, kw_only=True):
 
     reason: str
     """In the server's words, such as `Client Closed` or `Stale Connection`."""
+
+    @property
+    def hung_up(self) -> bool:
+        """Whether the far end closed it, as a kernel does for a process that was killed.
+
+        A network that fails closes nothing: then it is the server who gives up, after a while.
+        """
+        return self.reason in HANGING_UP
 
 
 class _Client(msgspec.Struct, frozen=True, kw_only=True):

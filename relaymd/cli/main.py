@@ -26,6 +26,9 @@ COMMANDS = {
     "version": Entry("relaymd.cli.version:version", "The version of this program."),
 }
 
+LONG_LIVED = {"up", "worker"}
+"""Commands that run for long enough that a faster loop is worth the time of its import."""
+
 
 @click.group(
     cls=LazyGroup,
@@ -51,7 +54,8 @@ def run() -> None:
 def main(args: Sequence[str]) -> int:
     """Run one command line; the exit code."""
     try:
-        return run_process(_invoke(args))
+        run_it = run_process if LONG_LIVED & {*args} else asyncio.run
+        return run_it(_invoke(args))
     except KeyboardInterrupt:
         return 130
 

@@ -57,6 +57,12 @@ class LivenessPolicy(msgspec.Struct, frozen=True, kw_only=True):
     disconnect_grace: float = 3.0
     """How long a worker whose connection closed may take to come back."""
 
+    hang_up_grace: float = 1.0
+    """The same where its own end closed the connection; then a probe must find nobody.
+
+    A worker that lives is back within half a second: it tries again after 0.1 to 0.4 s.
+    """
+
     confirm_within: float = 10.0
     """How long an assignment may wait for its worker's `start`."""
 
@@ -70,6 +76,12 @@ class Vital(msgspec.Struct, frozen=True, kw_only=True):
 
     disconnected: Monotonic | None = None
     """When its connection closed, if nothing was heard since."""
+
+    hung_up: bool = False
+    """Whether it was its own end that closed it, as a killed process does."""
+
+    missed: Monotonic | None = None
+    """When a probe was last sent that found nobody, if nothing was heard since."""
 
     evidence: Evidence = Evidence.UNKNOWN
 
@@ -110,10 +122,18 @@ def judge(vital: Vital, *, now: Monotonic, policy: LivenessPolicy) -> tuple[Verd
         away = now - vital.disconnected
         if away > policy.disconnect_grace:
             return Verdict.DEAD, f"its connection closed and stayed closed for {away:.1f} s"
+        if _has_hung_up(vital, vital.disconnected, policy):
+            return Verdict.DEAD, f"it hung up and was not there after {away:.1f} s"
         return Verdict.SUSPECT, "its connection closed"
     if silent > 2.5 * policy.heartbeat_every:
         return Verdict.SUSPECT, f"silent for {silent:.0f} s"
     return Verdict.ALIVE, "heard"
+
+
+def _has_hung_up(vital: Vital, since: Monotonic, policy: LivenessPolicy) -> bool:
+    """Whether it closed its connection, and had the time to come back, and was not there."""
+    missed = vital.missed
+    return vital.hung_up and missed is not None and missed - since > policy.hang_up_grace
 
 
 def reap(

@@ -37,6 +37,21 @@ def test_a_word_ends_a_disconnection_and_a_second_one_does_not_begin_it_anew() -
     assert presence.vital(W1).disconnected is None
 
 
+def test_a_word_ends_a_hang_up_and_the_probes_that_found_nobody() -> None:
+    clock = Clock()
+    presence = Presence(clock.monotonic)
+    presence.disconnect(W1, hung_up=True)
+    presence.miss(W1, clock.monotonic())
+    vital = presence.vital(W1)
+    assert vital.hung_up
+    assert vital.missed == clock.monotonic()
+
+    presence.hear(W1)
+    presence.disconnect(W1)
+    assert not presence.vital(W1).hung_up
+    assert presence.vital(W1).missed is None
+
+
 def test_a_lease_is_lost_only_by_a_list_that_came_later_and_lacks_it() -> None:
     clock = Clock()
     presence = Presence(clock.monotonic)

@@ -125,6 +125,28 @@ async def test_a_closed_connection_that_stays_closed_is_death_after_its_grace(
     assert (await office.operator.show()).state is JobState.QUEUED
 
 
+async def test_a_worker_that_hung_up_and_is_not_there_loses_its_job_sooner(office: Office) -> None:
+    worker, _ = await running(office)
+    office.presence.disconnect(worker.id, hung_up=True)
+    office.clock.advance(0.9)
+    await sweep(office)
+    office.clock.advance(0.9)
+    assert (await office.operator.show()).state is JobState.RUNNING
+    await sweep(office)
+    assert (await office.operator.show()).state is JobState.QUEUED
+
+
+async def test_a_worker_that_hung_up_and_came_back_keeps_its_job(office: Office) -> None:
+    worker, _ = await running(office)
+    office.presence.disconnect(worker.id, hung_up=True)
+    async with answering(worker):
+        office.clock.advance(1.8)
+        await sweep(office)
+        await sweep(office)
+        assert not office.presence.is_disconnected(worker.id)
+        assert (await office.operator.show()).state is JobState.RUNNING
+
+
 async def test_a_suspect_that_answers_a_probe_lives(office: Office) -> None:
     worker, _ = await running(office)
     async with answering(worker):

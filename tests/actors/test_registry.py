@@ -8,6 +8,7 @@ import pytest
 
 from relaymd.bus import contract
 from relaymd.bus import messages as m
+from relaymd.bus.advisories import Disconnection
 from relaymd.bus.bus import RefusedError
 from relaymd.bus.memory import MemoryBus
 from relaymd.bus.messages import Standing
@@ -277,17 +278,17 @@ async def test_a_worker_that_leaves_while_it_is_drained_does_not_come_back_as_a_
 
 
 async def test_a_closed_connection_is_a_hint_and_no_verdict(tmp_path: Path) -> None:
-    closed = asyncio.Queue[WorkerId]()
+    closed = asyncio.Queue[Disconnection]()
 
-    async def hints() -> AsyncIterator[WorkerId]:
+    async def hints() -> AsyncIterator[Disconnection]:
         while True:
             yield await closed.get()
 
     async with opened(tmp_path / "db", Parts(hints=hints)) as office:
         worker = office.worker()
         await worker.register()
-        closed.put_nowait(WorkerId("somebody-else"))
-        closed.put_nowait(worker.id)
+        closed.put_nowait(Disconnection(name="somebody-else", reason="Client Closed"))
+        closed.put_nowait(Disconnection(name=worker.id, reason="Stale Connection"))
         await until(lambda: office.presence.is_disconnected(worker.id))
         (view,) = await office.operator.workers()
         assert view.verdict == "suspect"
@@ -299,11 +300,11 @@ async def test_a_closed_connection_is_a_hint_and_no_verdict(tmp_path: Path) -> N
 async def test_a_hint_source_that_ends_is_asked_again(tmp_path: Path) -> None:
     begun: list[int] = []
 
-    async def hints() -> AsyncIterator[WorkerId]:
+    async def hints() -> AsyncIterator[Disconnection]:
         begun.append(1)
         if len(begun) > 1:
             await asyncio.Event().wait()
-        for nobody in list[WorkerId]():
+        for nobody in list[Disconnection]():
             yield nobody
 
     async with opened(tmp_path / "db", Parts(hints=hints)) as office:

@@ -22,7 +22,12 @@ from relaymd.core.reaping import (
 from tests.core.jobs import EPOCH, LEASED, job_in
 
 POLICY = LivenessPolicy(
-    heartbeat_every=5.0, time_to_live=20.0, margin=5.0, disconnect_grace=3.0, confirm_within=10.0
+    heartbeat_every=5.0,
+    time_to_live=20.0,
+    margin=5.0,
+    disconnect_grace=3.0,
+    hang_up_grace=1.0,
+    confirm_within=10.0,
 )
 NOW = Monotonic(1000.0)
 HOLDER = WorkerId(f"w-{EPOCH}")
@@ -70,6 +75,30 @@ def test_silence_and_a_closed_connection_are_judged_by_their_length(
     silent: float, disconnected: float | None, verdict: Verdict, evidence: Evidence
 ) -> None:
     assert judge(vital(silent, disconnected, evidence), now=NOW, policy=POLICY)[0] is verdict
+
+
+@pytest.mark.parametrize(
+    ("hung_up", "missed", "verdict"),
+    [
+        (True, None, Verdict.SUSPECT),
+        (True, 0.9, Verdict.SUSPECT),
+        (True, 1.1, Verdict.DEAD),
+        (False, 1.1, Verdict.SUSPECT),
+    ],
+)
+def test_who_hung_up_and_was_not_there_for_a_probe_after_its_grace_is_dead(
+    hung_up: bool, missed: float | None, verdict: Verdict
+) -> None:
+    """missed: seconds between the end of the connection and a probe that found nobody."""
+    since = Monotonic(NOW - 2.0)
+    one = Vital(
+        worker=HOLDER,
+        heard=since,
+        disconnected=since,
+        hung_up=hung_up,
+        missed=None if missed is None else Monotonic(since + missed),
+    )
+    assert judge(one, now=NOW, policy=POLICY)[0] is verdict
 
 
 def test_a_provider_that_knows_the_process_is_gone_is_believed_at_once() -> None:

@@ -222,6 +222,7 @@ class Invariants:
         reason, policy = fact.event.end.reason, self._world.policy
         least = policy.time_to_live if "lost: silent" in reason else 0.0
         least = policy.disconnect_grace if "lost: its connection" in reason else least
+        least = policy.hang_up_grace if "lost: it hung up" in reason else least
         if silence < least:
             raise ViolationError(f"{job.id}: {reason}, but it was heard {silence:.2f} s ago")
 

@@ -13,6 +13,7 @@ from relaymd.actors.orchestrator import World as Parts
 from relaymd.actors.orchestrator import orchestrator
 from relaymd.actors.presence import Presence
 from relaymd.actors.supervisor import Supervisor
+from relaymd.bus.advisories import Disconnection
 from relaymd.bus.broker import Broker
 from relaymd.bus.memory import MemoryBus
 from relaymd.core.ids import Monotonic, UnixTime, WorkerId
@@ -33,7 +34,12 @@ from tests.simulation.store import ModelStore
 from tests.simulation.story import Story
 
 POLICY = LivenessPolicy(
-    heartbeat_every=1.0, time_to_live=4.0, margin=1.0, disconnect_grace=0.5, confirm_within=2.0
+    heartbeat_every=1.0,
+    time_to_live=4.0,
+    margin=1.0,
+    disconnect_grace=0.5,
+    hang_up_grace=0.25,
+    confirm_within=2.0,
 )
 RESTARTS = RestartPolicy(intensity=3, period=30.0, backoff=0.1)
 EPOCH = 1_800_000_000.0
@@ -91,7 +97,7 @@ class World:
         self.crashes = 0
         """Of actors, injected; any other crash is a defect."""
 
-        self._hints: list[asyncio.Queue[WorkerId]] = []
+        self._hints: list[asyncio.Queue[Disconnection]] = []
         self._lives = 0
 
     def random(self, name: str) -> Random:
@@ -179,10 +185,10 @@ class World:
         """The server tells of a closed connection, if nothing gets lost."""
         if self.rng.random() < 0.7:
             for queue in self._hints:
-                queue.put_nowait(worker)
+                queue.put_nowait(Disconnection(name=worker, reason="Client Closed"))
 
-    async def _listen_to_hints(self) -> AsyncIterator[WorkerId]:
-        queue: asyncio.Queue[WorkerId] = asyncio.Queue()
+    async def _listen_to_hints(self) -> AsyncIterator[Disconnection]:
+        queue: asyncio.Queue[Disconnection] = asyncio.Queue()
         self._hints = [queue]
         while True:
             yield await queue.get()

@@ -9,9 +9,6 @@ from relaymd.actors.providers import worker_environment
 from relaymd.actors.providers.provider import Provider
 from relaymd.actors.providers.salad import SaladProvider
 from relaymd.actors.providers.salad_api import opened
-from relaymd.actors.providers.shells import shell_for
-from relaymd.actors.providers.slurm import SlurmProvider
-from relaymd.actors.providers.ssh import SshShell
 from relaymd.config import Config
 from relaymd.connection import Role
 from relaymd.core.clusters import ClusterConfig
@@ -32,6 +29,12 @@ async def clusters(config: Config) -> AsyncGenerator[list[Provider]]:
 
 
 def _slurm(config: Config, cluster: ClusterConfig, stack: AsyncExitStack) -> Provider:
+    # Here, because SSH takes a third of a second to import, by which a restart of an orchestrator
+    # without clusters would be longer.
+    from relaymd.actors.providers.shells import shell_for
+    from relaymd.actors.providers.slurm import SlurmProvider
+    from relaymd.actors.providers.ssh import SshShell
+
     shell = shell_for(cluster.ssh, Path(config.state_dir))
     if isinstance(shell, SshShell):
         stack.push_async_callback(shell.close)
