@@ -62,7 +62,11 @@ class Reallocate(msgspec.Struct, frozen=True):
     instance: str
 
 
-Step: TypeAlias = Price | Scale | Reallocate
+class Start(msgspec.Struct, frozen=True):
+    """Let the group run, which was stopped."""
+
+
+Step: TypeAlias = Price | Scale | Start | Reallocate
 
 
 def claim(
@@ -90,17 +94,22 @@ def steps(
     dismissed: Collection[str],
     released: int = 0,
     patience_is_over: bool = False,
+    stopped: bool = False,
 ) -> list[Step]:
     """What brings the group to one replica for each claim, in this order.
 
     replicas: what the group was told last. claims: live allocations. dismissed: machines whose
     allocation was taken back. released: open claims that were taken back. patience_is_over: there
     have been more replicas than claims for long enough, and nobody is about to claim them.
+    stopped: the group as a whole.
 
     An instance that runs goes only by name: because it was dismissed, or unclaimed for long.
     """
+    start = [Start()] if stopped and claims > len(homes) else []
     if replicas < claims:
-        return [Scale(claims)]
+        return [Scale(claims), *start]
+    if start:
+        return [*start]
     staying = [one for one in instances if one.is_staying]
     victims = [one for one in staying if one.machine in dismissed]
     if len(staying) > replicas:

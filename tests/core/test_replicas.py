@@ -15,6 +15,7 @@ from relaymd.core.replicas import (
     Price,
     Reallocate,
     Scale,
+    Start,
     Step,
     claim,
     steps,
@@ -70,6 +71,13 @@ def test_a_machine_without_a_name_or_dismissed_is_nobodys() -> None:
 
 def test_more_claims_than_replicas_raise_them() -> None:
     assert steps(1, [], claims=3, homes={}, dismissed=()) == [Scale(3)]
+
+
+def test_a_group_that_is_stopped_is_started_for_an_open_claim_and_for_nothing_else() -> None:
+    assert steps(0, [], claims=1, homes={}, dismissed=(), stopped=True) == [Scale(1), Start()]
+    assert steps(1, [], claims=1, homes={}, dismissed=(), stopped=True) == [Start()]
+    assert steps(1, [], claims=1, homes=homes(a="m1"), dismissed=(), stopped=True) == []
+    assert steps(0, [], claims=0, homes={}, dismissed=(), stopped=True) == []
 
 
 def test_as_many_replicas_as_claims_are_left_alone() -> None:
@@ -170,6 +178,7 @@ def shrunk(instances: Sequence[Instance], plan: Sequence[Step]) -> list[Instance
     dismissed=st.frozensets(st.sampled_from(MACHINES)),
     released=st.integers(0, 3),
     over=st.booleans(),
+    stopped=st.booleans(),
 )
 def test_whatever_the_state_no_claimed_machine_goes_and_no_replica_too_many_comes(
     replicas: int,
@@ -179,6 +188,7 @@ def test_whatever_the_state_no_claimed_machine_goes_and_no_replica_too_many_come
     dismissed: frozenset[str],
     released: int,
     over: bool,
+    stopped: bool,
 ) -> None:
     known = {
         AllocationId(f"a{n}"): machine
@@ -193,6 +203,7 @@ def test_whatever_the_state_no_claimed_machine_goes_and_no_replica_too_many_come
         dismissed=dismissed,
         released=released,
         patience_is_over=over,
+        stopped=stopped,
     )
     scales = [step.replicas for step in plan if isinstance(step, Scale)]
     assert all(min(replicas, claims) <= to <= max(replicas, claims) for to in scales)

@@ -27,6 +27,7 @@ from relaymd.core.replicas import (
     Price,
     Reallocate,
     Scale,
+    Start,
     Step,
     claim,
     steps,
@@ -103,19 +104,16 @@ class SaladProvider:
 
     async def submit(self, allocation: Allocation) -> str:
         async with self._lock:
-            group = await self._api.group()
-            if (status := group.current_state.status) == "failed":
+            group, instances = await self._look()
+            if group.current_state.status == "failed":
                 said = group.current_state.description or "it does not say why"
                 raise ProviderRefusedError(f"the container group has failed: {said}")
             self._live[allocation.id] = allocation
             try:
-                if group.replicas < self._claims():
-                    await self._api.scale(self._claims())
+                await self._carry_out(group, instances, self._homes(instances))
             except ProviderRefusedError:
                 del self._live[allocation.id]
                 raise
-            if status == "stopped":
-                await self._api.start()
         return ""  # it has no name before it runs
 
     async def observe(self, allocations: Collection[Allocation]) -> Mapping[AllocationId, Sighting]:
@@ -172,6 +170,7 @@ class SaladProvider:
             dismissed={*self._cancelled.values()} - {""},
             released=int(released),
             patience_is_over=self._is_surplus_old(group),
+            stopped=group.current_state.status == "stopped",
         )
         for step in plan:
             await self._do(step)
@@ -188,6 +187,8 @@ class SaladProvider:
         match step:
             case Scale(replicas=replicas):
                 await self._api.scale(replicas)
+            case Start():
+                await self._api.start()
             case Price(instance=id, cost=cost):
                 with contextlib.suppress(UnknownToSaladError):  # gone meanwhile
                     await self._api.price(id, cost)

@@ -16,6 +16,9 @@ SHORT = 5.0
 FIRST, LONGEST = 0.5, 60.0
 """Seconds of the longest pause after one failure, and after many."""
 
+WANTED_AT_MOST = 600.0
+"""Seconds of a pause that Salad may want."""
+
 
 class Pace:
     def __init__(self, rng: Callable[[], float]) -> None:
@@ -49,11 +52,13 @@ class Pace:
         self._failures = 0
 
     def failed(self, because: str, retry_after: float | None = None) -> ProviderError:
-        """Note a failure, and how long Salad wants to be left alone."""
+        """Note a failure. retry_after: seconds of the pause that Salad wants, if it said."""
         self._because = because
-        pause = min(FIRST * 2.0**self._failures, LONGEST) * self._rng()
+        if retry_after is None:
+            pause = min(FIRST * 2.0**self._failures, LONGEST) * self._rng()
+        else:
+            pause = min(retry_after, WANTED_AT_MOST)
         self._failures = min(self._failures + 1, 16)
-        pause = max(pause, min(retry_after or 0.0, 600.0))
         self._not_before = max(self._not_before, _now() + pause)
         return ProviderError(because, retry_after=pause)
 

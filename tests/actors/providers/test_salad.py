@@ -222,7 +222,7 @@ async def test_a_submit_that_was_not_heard_is_made_good_by_the_next_look() -> No
         assert not isinstance(raised.value, ProviderRefusedError)
         one.server.down = False
         await one.look()
-        assert one.server.replicas == 1
+        assert (one.server.replicas, one.server.status) == (1, "running")
 
 
 async def test_a_quota_is_a_refusal_in_salads_words_and_the_claim_is_forgotten() -> None:
