@@ -29,7 +29,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
 BUDGETS: Mapping[Outcome, Budget] = {
     Outcome.ENGINE_FAILED: Budget(attempts=3, backoff=5.0),
     Outcome.INTERRUPTED: Budget(attempts=10, exhausted_as=Outcome.NO_PROGRESS),
-    Outcome.NODE_UNFIT: Budget(attempts=10, backoff=1.0),
+    Outcome.NODE_UNFIT: Budget(attempts=20, backoff=1.0),
     Outcome.BUNDLE_INVALID: Budget(attempts=1),
     Outcome.STORAGE_UNAVAILABLE: Budget(attempts=50, backoff=2.0),
 }

@@ -38,6 +38,11 @@ def check_seconds(key: str, value: float | None) -> None:
         raise InvalidDocumentError(f"{key}: it must be more than 0 seconds", key=key)
 
 
+def check_share(key: str, value: float | None) -> None:
+    if value is not None and not 0 <= value < 1:
+        raise InvalidDocumentError(f"{key}: it must be at least 0 and less than 1", key=key)
+
+
 def check_environment(variables: Mapping[str, str]) -> None:
     key = "environment"
     for name, value in variables.items():

@@ -82,6 +82,9 @@ class Specification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     startup_progress_timeout_seconds: float | None = None
     progress_timeout_seconds: float | None = None
     max_runtime_seconds: float | None = None
+    progress_rollback_limit: float | None = None
+    """How far progress may fall behind what was restored, as a share of that; None: any far."""
+
     fatal_log_path: str | None = None
     """Searched for the fatal patterns; None: standard output and error."""
 
@@ -142,6 +145,7 @@ def parse(raw: object, above: Mapping[str, Any] = MappingProxyType({})) -> Speci
             rules.check_inside(key, pattern)
     for key in (name for name in Specification.__struct_fields__ if name.endswith("_seconds")):
         rules.check_seconds(key, getattr(spec, key))
+    rules.check_share("progress_rollback_limit", spec.progress_rollback_limit)
     rules.check_environment(spec.environment)
     rules.check_fatal_patterns(spec.fatal_log_patterns)
     rules.check_resources(spec.resources)

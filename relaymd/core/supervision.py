@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from relaymd.core.checkpoint import Progress
 from relaymd.core.ids import Monotonic
 from relaymd.core.outcome import AttemptEnd, Outcome
 from relaymd.core.specification import Specification
@@ -35,11 +36,19 @@ class Signs(msgspec.Struct, frozen=True, kw_only=True):
     fatal: str | None = None
     """A line of this segment's output that the bundle calls fatal."""
 
+    restored: Progress | None = None
+    """Of the checkpoint that this segment began with."""
+
+    progress: Progress | None = None
+    """What the engine says now."""
+
 
 def judge(spec: Specification, signs: Signs, *, now: Monotonic) -> AttemptEnd | None:
     """Why the engine has to be stopped, or None where it may go on."""
     if signs.fatal is not None:
         return _failed("its output matches a fatal pattern", signs.fatal)
+    if (lost := fallen_back(spec, signs.restored, signs.progress)) is not None:
+        return _failed(lost)
     runtime = now - signs.launched
     if spec.max_runtime_seconds is not None and runtime > spec.max_runtime_seconds:
         return _failed(f"it ran longer than {spec.max_runtime_seconds:g} s")
@@ -54,8 +63,29 @@ def judge(spec: Specification, signs: Signs, *, now: Monotonic) -> AttemptEnd | 
     return None
 
 
+def fallen_back(
+    spec: Specification, restored: Progress | None, progress: Progress | None
+) -> str | None:
+    """Whether an engine that should go on has begun anew; how far it fell back, in words.
+
+    Such an engine would write over the checkpoint that it did not read.
+    """
+    limit = spec.progress_rollback_limit
+    if limit is None or restored is None or progress is None:
+        return None
+    for unit, before, after in (
+        ("step ", restored.step, progress.step),
+        ("fraction ", restored.fraction, progress.fraction),
+    ):
+        if before is not None and after is not None:
+            if after < before * (1 - limit):
+                return f"it fell back to {unit}{after:g} after {unit}{before:g} was restored"
+            return None
+    return None
+
+
 def look_every(spec: Specification) -> float:
-    """Seconds between two looks: fine enough for the shortest limit, at most 5."""
+    """Seconds between two looks: fine enough for the shortest limit, at most 2."""
     limits = (
         spec.startup_progress_timeout_seconds,
         spec.progress_timeout_seconds,

@@ -81,7 +81,7 @@ class Attempt:
         tools, held, place, spec = self._tools, self._held, self._place, staged.spec
         fatal = compiled(spec.fatal_log_patterns)
         output = Capture(tools, held, place, () if spec.fatal_log_path else fatal)
-        watch = Watch(tools, held, place, spec, output, fatal)
+        watch = Watch(tools, held, place, spec, output, fatal, _progress(staged))
         cycle = Cycle(
             tools,
             held,

@@ -19,6 +19,7 @@ from relaymd.core.checkpoint import KEPT, Checkpoint
 from relaymd.core.ids import Generation
 from relaymd.core.outcome import Outcome
 from relaymd.core.specification import Specification
+from relaymd.core.supervision import fallen_back
 from relaymd.storage.collecting import collect
 from relaymd.storage.generations import put_latest, put_manifest
 from relaymd.storage.manifest import Manifest
@@ -81,6 +82,7 @@ class Cycle:
         self._spec = spec
         self._store_output = store_output
         self._gathering = Gathering(tools, held.job, held.epoch, spec, restored)
+        self._restored = restored.progress if restored is not None else None
         self._generation = generation
         self._committed = [*committed]
         self._uncollected = COLLECT_EVERY
@@ -220,6 +222,9 @@ class Cycle:
 
     async def _commit(self, gathered: Gathered) -> None:
         """Store the manifest, and report."""
+        lost = fallen_back(self._spec, self._restored, gathered.progress)
+        if lost is not None:
+            raise CycleError(f"the checkpoint is not taken: {lost}", fatal=Outcome.ENGINE_FAILED)
         manifest = Manifest(
             job=self._held.job,
             generation=Generation(self._generation + 1),

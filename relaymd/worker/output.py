@@ -31,6 +31,9 @@ LINE = 32 * 1024
 PIECE = 1024 * 1024
 """Bytes in one object."""
 
+QUIET = 5
+"""How many times rarer a silent engine's output is looked at."""
+
 EVIDENCE = 4096
 """Bytes of the last output that go with a failure."""
 
@@ -65,9 +68,12 @@ class Capture:
         return next((s.search.found for s in self._streams if s.search.found), None)
 
     async def publish_for_ever(self) -> None:
+        """Often while there is something, and less often while there is not."""
+        every = self._tools.pace.publish_every
+        wait = every
         while True:
-            await self.publish()
-            await asyncio.sleep(self._tools.pace.publish_every)
+            wait = every if await self.publish() else min(1.5 * wait, QUIET * every)
+            await asyncio.sleep(wait)
 
     async def store_for_ever(self) -> None:
         while True:
@@ -80,8 +86,9 @@ class Capture:
         except StorageError as exc:
             log.warning("output.not_stored", job=self._held.job, reason=str(exc))
 
-    async def publish(self) -> None:
-        """Send out what is new, and search it."""
+    async def publish(self) -> bool:
+        """Send out what is new, and search it; whether there was anything."""
+        begun = sum(stream.published for stream in self._streams)
         sizes = await self._tools.offload(files.sizes, *(stream.path for stream in self._streams))
         for stream, size in zip(self._streams, sizes, strict=True):
             if size <= stream.published:
@@ -91,6 +98,7 @@ class Capture:
                 stream.search.feed(text)
                 await self._send(stream, text, len(data))
                 stream.published += len(data)
+        return sum(stream.published for stream in self._streams) > begun
 
     async def store(self) -> None:
         """Upload what is new. Raises StorageError; what was not stored is tried again."""

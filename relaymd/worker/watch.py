@@ -3,6 +3,8 @@
 import asyncio
 from re import Pattern
 
+import msgspec
+
 from relaymd.core.checkpoint import Progress
 from relaymd.core.ids import Monotonic
 from relaymd.core.outcome import AttemptEnd
@@ -28,11 +30,14 @@ class Watch:
         spec: Specification,
         output: Capture,
         fatal: list[Pattern[str]],
+        restored: Progress | None = None,
     ) -> None:
+        """restored: of the checkpoint that the engine is to go on from."""
         self._tools = tools
         self._held = held
         self._place = place
         self._spec = spec
+        self._restored = restored
         self._output = output
         self._search = FatalSearch(fatal) if spec.fatal_log_path else None
         self._log = place.work / (spec.fatal_log_path or "")
@@ -50,16 +55,17 @@ class Watch:
     async def verdict(self) -> AttemptEnd:
         """Watch until the engine has to be stopped, and say why; for ever if it need not be."""
         clock = asyncio.get_running_loop().time
-        signs = Signs(launched=Monotonic(clock()))
+        signs = Signs(launched=Monotonic(clock()), restored=self._restored)
         while True:
             await asyncio.sleep(look_every(self._spec))
             seen = await self._look()
             if seen != self._seen:
                 self._seen = seen
                 self._held.progress = seen[0]
-                signs = Signs(launched=signs.launched, progressed=Monotonic(clock()))
+                now = Monotonic(clock())
+                signs = msgspec.structs.replace(signs, progressed=now, progress=seen[0])
             fatal = await self._read_log() if self._search else self._output.fatal
-            signs = Signs(launched=signs.launched, progressed=signs.progressed, fatal=fatal)
+            signs = msgspec.structs.replace(signs, fatal=fatal)
             end = judge(self._spec, signs, now=Monotonic(clock()))
             if end is not None:
                 return end

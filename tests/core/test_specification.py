@@ -49,6 +49,7 @@ EXISTING = {
     "startup_progress_timeout_seconds": 1800,
     "progress_timeout_seconds": 3600,
     "max_runtime_seconds": 86400,
+    "progress_rollback_limit": 0.1,
     "fatal_log_path": "job.log",
     "fatal_log_patterns": ["NaN", "CUDA_ERROR"],
     "resume_preserved_output_paths": ["r*/*.xtc"],

@@ -4,6 +4,7 @@ import signal
 
 import pytest
 
+from relaymd.core.checkpoint import Progress
 from relaymd.core.ids import Monotonic
 from relaymd.core.outcome import Outcome
 from relaymd.core.specification import parse
@@ -60,6 +61,34 @@ def test_a_fatal_line_is_the_evidence() -> None:
     assert end is not None
     assert end.outcome is Outcome.ENGINE_FAILED
     assert end.evidence == "Energy is NaN"
+
+
+GUARDED = {"progress_rollback_limit": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("spec", "restored", "progress", "expected"),
+    [
+        ({}, Progress(step=100), Progress(step=0), None),
+        (GUARDED, Progress(step=100), Progress(step=90), None),
+        (GUARDED, Progress(step=100), Progress(step=89), "fell back to step 89 after step 100"),
+        (GUARDED, Progress(step=100), None, None),
+        (GUARDED, None, Progress(step=0), None),
+        (GUARDED, Progress(fraction=0.5), Progress(fraction=0.1), "fell back to fraction 0.1"),
+        (GUARDED, Progress(fraction=0.5), Progress(step=1), None),
+        ({"progress_rollback_limit": 0}, Progress(step=9), Progress(step=8), "fell back to step 8"),
+        ({"progress_rollback_limit": 0}, Progress(step=9), Progress(step=9), None),
+    ],
+)
+def test_an_engine_that_begins_anew_over_its_checkpoint_is_stopped(
+    spec: dict[str, object],
+    restored: Progress | None,
+    progress: Progress | None,
+    expected: str | None,
+) -> None:
+    signs = Signs(launched=Monotonic(0.0), restored=restored, progress=progress)
+    end = judge(parse({"command": "x", **spec}), signs, now=Monotonic(1.0))
+    assert (end is None) if expected is None else (end and expected in end.reason)
 
 
 @pytest.mark.parametrize(

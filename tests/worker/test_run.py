@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 
 import msgspec
 
@@ -14,7 +15,7 @@ from relaymd.storage import keys
 from relaymd.storage.logs import read_log
 from tests.engines.verify import problems
 from tests.worker.processes import engine_in, is_alive, number_in, until
-from tests.worker.shop import QUICK, Shop
+from tests.worker.shop import FAKE_ENGINE, QUICK, WATCHED, Shop
 
 LONG = ("--steps", "1000", "--pace", "0.03")
 NEVER = {"checkpoint_poll_interval_seconds": 3600}
@@ -395,3 +396,32 @@ def drain_of(worker: str) -> Drain:
 
 def stop_of(job: JobId, standing: Standing, epoch: int = 1) -> StopJob:
     return StopJob(worker=WorkerId("w-1"), job=job, epoch=Epoch(epoch), standing=standing)
+
+
+async def test_an_engine_that_ignores_its_checkpoint_is_stopped_and_stores_nothing_over_it(
+    shop: Shop,
+) -> None:
+    """Its first segment goes well; the second begins at step 0, as if there were nothing."""
+    forgets = (
+        "test $RELAYMD_GENERATION = 0 || rm -f state.json; "
+        f"exec {sys.executable} {FAKE_ENGINE} --steps 1000 --pace 0.03"
+    )
+    guarded = {**WATCHED, "progress_rollback_limit": 0.05, "progress_timeout_seconds": 2}
+    job = await shop.submit_command(forgets, spec=guarded)
+    async with shop.worker() as first:
+        await shop.desk.until(lambda: step_told(shop, job) >= 50)
+        first.worker.drain("a test")
+        await first.left()
+    known = len(shop.desk.committed[job])
+    shop.resubmit(job)
+    async with shop.worker(shop.tools("w-2")):
+        fail = await shop.desk.until_said("Fail")
+    assert fail.end.outcome is Outcome.ENGINE_FAILED
+    assert "fell back to step" in fail.end.reason
+    assert len(shop.desk.committed[job]) == known
+
+
+def step_told(shop: Shop, job: JobId) -> int:
+    """By the newest checkpoint."""
+    kept = shop.desk.committed.get(job, [])
+    return (kept[-1].progress.step or 0) if kept and kept[-1].progress else 0
