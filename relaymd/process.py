@@ -5,7 +5,7 @@ import contextlib
 import ctypes
 import os
 import signal
-from collections.abc import Callable, Coroutine, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
@@ -81,13 +81,15 @@ def is_zombie(pid: int) -> bool:
 
 
 @contextlib.contextmanager
-def signals(handler: Callable[[signal.Signals], None]) -> Generator[None]:
+def signals(
+    handler: Callable[[signal.Signals], None], also: Iterable[signal.Signals] = ()
+) -> Generator[None]:
     """Hand SIGINT, SIGTERM and SIGHUP to the handler, on the running loop, instead of dying.
 
-    SIGHUP stays ignored where it was, as by `nohup`.
+    SIGHUP stays ignored where it was, as by `nohup`. also: further ones.
     """
     loop = asyncio.get_running_loop()
-    caught = [signal.SIGINT, signal.SIGTERM]
+    caught = [signal.SIGINT, signal.SIGTERM, *also]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         caught.append(signal.SIGHUP)
     for number in caught:

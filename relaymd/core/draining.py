@@ -35,6 +35,11 @@ def window(*, now: Monotonic, longest: float, end: Monotonic | None) -> Monotoni
     return Monotonic(until)
 
 
+def usable(notice: float) -> float:
+    """Seconds of a drain that begins with the signal after which the kill comes in `notice`."""
+    return max(notice - GOODBYE_SECONDS, notice / 2)
+
+
 def plan(*, now: Monotonic, until: Monotonic, last_cycle: float | None) -> DrainPlan:
     """Divide what is left between the engine and the upload.
 

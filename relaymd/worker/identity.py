@@ -44,6 +44,7 @@ def identify(
         cluster=_token(environ, "RELAYMD_WORKER_CLUSTER") or "local",
         image=environ.get("RELAYMD_WORKER_IMAGE") or None,
         deadline=_deadline(environ.get("RELAYMD_WORKER_DEADLINE", "")),
+        notice=_seconds(environ, "RELAYMD_WORKER_NOTICE"),
         host=socket.gethostname(),
         pid=os.getpid(),
         platforms=platforms(gpus, declared),
@@ -78,6 +79,13 @@ def _provider(value: str) -> ProviderKind:
         raise InvalidIdentityError(
             f"RELAYMD_WORKER_PROVIDER is {value!r}; known are {known}"
         ) from None
+
+
+def _seconds(environ: Mapping[str, str], name: str) -> float | None:
+    value = environ.get(name, "")
+    if value and not NUMBER.fullmatch(value):
+        raise InvalidIdentityError(f"{name} is {value!r}; it must be a number of seconds")
+    return float(value) if value else None
 
 
 def _deadline(value: str) -> UnixTime | None:

@@ -106,7 +106,7 @@ async def work(config: Config | None = None, environ: Mapping[str, str] | None =
     environ = os.environ if environ is None else environ
     machine = Machine()
     stop = Stop()
-    with process.signals(stop.hear):
+    with process.signals(stop.hear, also=[signal.SIGUSR1]):
         try:
             me = identify(
                 environ,
@@ -128,7 +128,10 @@ async def work(config: Config | None = None, environ: Mapping[str, str] | None =
 
 
 class Stop:
-    """What SIGTERM and SIGINT mean: drain; a second one: hurry; before there is a worker: leave."""
+    """What SIGTERM and SIGINT mean: drain; a second one: hurry; before there is a worker: leave.
+
+    SIGUSR1 says that the allocation ends soon. Whoever drains already has no reason to hurry then.
+    """
 
     def __init__(self, clock: Callable[[], float] | None = None) -> None:
         """clock: monotonic; None: the running loop's."""
@@ -139,6 +142,8 @@ class Stop:
         self._heard = float("-inf")
 
     def hear(self, number: signal.Signals) -> None:
+        if number is signal.SIGUSR1 and self.worker is not None:
+            return self.worker.drain("the scheduler says that the allocation ends soon")
         now = self._clock()
         if now - self._heard < ECHO:
             return

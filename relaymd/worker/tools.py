@@ -28,6 +28,10 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     cluster: str = "local"
     image: str | None = None
     deadline: UnixTime | None = None
+    notice: float | None = None
+    """Seconds between the signal that takes the allocation away and the one that cannot be heard;
+    None: not known."""
+
     host: str = ""
     pid: int = 0
     platforms: tuple[str, ...] = ("CPU", "Reference")

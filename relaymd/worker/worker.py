@@ -1,6 +1,7 @@
 """A worker's life: register, ask for work in every slot, run it, give everything back, leave."""
 
 import asyncio
+import math
 from collections.abc import Iterable
 
 import structlog
@@ -42,11 +43,14 @@ class Worker:
         self._nothing_left_over = asyncio.Event()
         """Set once everything was said that lay in the outbox at the start."""
 
-    def drain(self, reason: str) -> None:
-        """Give back everything that is held, within what time is left, and leave."""
+    def drain(self, reason: str, *, within: float = math.inf) -> None:
+        """Give back everything that is held, within what time is left, and leave.
+
+        within: seconds, where there are fewer than a drain may otherwise take.
+        """
         if self._draining.is_set():
             return
-        longest = self._tools.pace.drain_longest
+        longest = min(self._tools.pace.drain_longest, within)
         self._until = draining.window(now=_now(), longest=longest, end=self._end())
         self._reason = reason
         log.info("worker.drains", reason=reason, seconds=round(self._until - _now(), 1))
@@ -56,10 +60,12 @@ class Worker:
 
     def hurry(self, reason: str) -> None:
         """Drain; and where that is under way already, in less time than was thought."""
+        notice = self._tools.me.notice
+        left = draining.HURRY_SECONDS if notice is None else draining.usable(notice)
         if not self._draining.is_set():
-            return self.drain(reason)
+            return self.drain(reason, within=math.inf if notice is None else left)
         log.info("worker.hurries", reason=reason)
-        self._until = Monotonic(min(self._until, _now() + draining.HURRY_SECONDS))
+        self._until = Monotonic(min(self._until, _now() + left))
         self._pass_on()
 
     async def run(self) -> bool:

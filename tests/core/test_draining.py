@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relaymd.core.draining import GOODBYE_SECONDS, plan, planned_handoff, window
+from relaymd.core.draining import GOODBYE_SECONDS, plan, planned_handoff, usable, window
 from relaymd.core.ids import Monotonic
 
 seconds = st.floats(min_value=0, max_value=1e6)
@@ -34,6 +34,11 @@ def test_the_engine_gets_at_least_half_and_the_upload_the_rest(
     found = plan(now=Monotonic(now), until=until, last_cycle=last_cycle)
     assert found.store_until == until
     assert now + left / 2 - 1e-6 <= found.engine_until <= until
+
+
+@pytest.mark.parametrize(("notice", "seconds"), [(30.0, 25.0), (6.0, 3.0), (0.0, 0.0)])
+def test_of_the_notice_before_a_kill_the_goodbye_is_kept(notice: float, seconds: float) -> None:
+    assert usable(notice) == seconds
 
 
 def test_an_upload_that_took_long_gets_more_time() -> None:

@@ -299,8 +299,13 @@ async def test_a_signal_that_slurm_and_a_container_both_send_is_heard_once() -> 
         def __init__(self) -> None:
             self.heard = 0
 
+            self.drains = 0
+
         def hurry(self, reason: str) -> None:
             self.heard += 1
+
+        def drain(self, reason: str) -> None:
+            self.drains += 1
 
     now = 100.0
     stop, worker = Stop(lambda: now), Hearer()
@@ -312,6 +317,9 @@ async def test_a_signal_that_slurm_and_a_container_both_send_is_heard_once() -> 
     now = 101.5
     stop.hear(signal.SIGTERM)
     assert worker.heard == 2, "a second one, later, is meant"
+    now = 110.0
+    stop.hear(signal.SIGUSR1)
+    assert (worker.heard, worker.drains) == (2, 1), "an end that is near is no reason to hurry"
 
 
 def test_who_asks_for_help_gets_help_and_no_worker(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+from dataclasses import replace
 
 import msgspec
+import pytest
 
 from relaymd.bus import contract
 from relaymd.bus.messages import Drain, HeartbeatAck, Standing, StopJob
@@ -157,6 +159,25 @@ async def test_a_second_signal_hurries(shop: Shop) -> None:
         await shop.desk.until_said("DrainReport")
         running.worker.hurry("a test")
         assert await running.left(within=9)
+    assert shop.desk.said("Handoff")
+
+
+@pytest.mark.parametrize("drains_already", [False, True])
+async def test_a_signal_before_a_kill_leaves_what_the_site_leaves(
+    shop: Shop, drains_already: bool
+) -> None:
+    """SLURM kills so many seconds after its signal, whatever a drain might take otherwise."""
+    await shop.submit(*LONG, "--term-seconds", "60")
+    pace = msgspec.structs.replace(QUICK, drain_longest=100.0)
+    tools = shop.tools(pace=pace)
+    tools = replace(tools, me=msgspec.structs.replace(tools.me, notice=4.0))
+    async with shop.worker(tools) as running:
+        await started(shop)
+        if drains_already:
+            running.worker.drain("a test")
+            await shop.desk.until_said("DrainReport")
+        running.worker.hurry("a test")
+        assert await running.left(within=6)
     assert shop.desk.said("Handoff")
 
 

@@ -94,7 +94,7 @@ def _options(cluster: ClusterConfig, allocation: Allocation, seconds: float | No
         "constraint": cluster.constraint,
         "exclude": cluster.exclude,
         "time": None if seconds is None else spelled(seconds),
-        "signal": f"B:TERM@{int(cluster.signal_seconds)}",
+        "signal": f"B:USR1@{int(cluster.signal_seconds)}",
         "output": log_file(cluster, allocation),
         "open-mode": "append",
         "export": "NONE",

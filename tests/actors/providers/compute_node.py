@@ -17,6 +17,7 @@ env | grep -E '^(RELAYMD|XDG|CUDA)_' >"$OUT/environment"
 echo "$@" >"$OUT/arguments"
 pwd >"$OUT/folder"
 trap 'echo TERM >>"$OUT/heard"; [ -e "$OUT/stays" ] || exit 0' TERM
+trap 'echo USR1 >>"$OUT/heard"; [ -e "$OUT/stays" ] || exit 0' USR1
 mkdir -p "$RELAYMD_WORKER_DIR/$RELAYMD_WORKER_ID"
 [ -e "$OUT/waits" ] || exit "$(cat "$OUT/code" 2>/dev/null || echo 0)"
 touch "$OUT/ready"
@@ -54,6 +55,7 @@ class Node:
             each.mkdir()
         self.program("relaymd-worker", WORKER)
         self.program("squeue", "#!/bin/sh\necho 1795256690\n")
+        self.program("scontrol", "#!/bin/sh\necho 'KeepAlive = 1'; echo 'KillWait     = 30 sec'\n")
         self.credentials = self.home / "north.env"
         self.credentials.write_text(
             f"# of the worker\nRELAYMD_NATS_PASSWORD={CANARY}\nPATH=/nowhere\nnonsense\n"

@@ -109,7 +109,7 @@ def test_what_is_configured_is_asked_for() -> None:
         '--constraint="ib&(skylake|icelake)"',
         "--exclude=n[1-3]",
         "--time=0-08:09:08",
-        "--signal=B:TERM@90",
+        "--signal=B:USR1@90",
         "--output=logs/relaymd/a-1.log",
         "--open-mode=append",
         "--export=NONE",

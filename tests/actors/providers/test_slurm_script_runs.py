@@ -34,6 +34,7 @@ def test_the_worker_is_told_who_it_is_and_when_it_ends(node: Node) -> None:
     assert (seen["RELAYMD_WORKER_CLUSTER"], seen["RELAYMD_WORKER_PROVIDER"]) == ("north", "slurm")
     assert seen["RELAYMD_WORKER_DEADLINE"] == "1795256690"
     assert seen["RELAYMD_NATS_URL"] == "nats://login:4222"
+    assert (seen["RELAYMD_WORKER_EXTERNAL"], seen["RELAYMD_WORKER_NOTICE"]) == ("42", "30")
 
 
 def test_a_deadline_in_the_environment_is_not_asked_for(node: Node) -> None:
@@ -104,19 +105,20 @@ def test_what_a_killed_run_left_is_tidied_away_and_a_living_one_is_not(node: Nod
     living.communicate()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 @pytest.mark.parametrize("image", [None, "file"])
 def test_a_signal_to_the_script_reaches_the_worker_and_its_end_is_waited_for(
-    node: Node, image: str | None
+    node: Node, image: str | None, number: signal.Signals
 ) -> None:
     container(node)
     (node.out / "waits").touch()
     process = node.start(image)
     until((node.out / "ready").exists)
-    process.terminate()
+    process.send_signal(number)
     process.communicate(timeout=20)
 
     assert process.returncode == 0
-    assert node.said("heard") == "TERM\n"
+    assert node.said("heard") == f"{number.name.removeprefix('SIG')}\n"
 
 
 def test_the_code_of_a_worker_that_heard_two_signals_is_its_own(node: Node) -> None:
