@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from relaymd.connection import Role, read_credentials
 from tests.engines.verify import problems
 from tests.system.bundles import fake_bundle
 from tests.system.slurm_cluster import NODES, SlurmCluster
@@ -46,6 +47,23 @@ async def test_twelve_jobs_on_four_nodes_complete_and_nothing_is_left(
         await stack.until_at_rest()
         assert len(await stack.told("requested")) == len(await stack.told("ended"))
         assert len(await stack.told("requested")) <= needed(12)
+        secrets = [read_credentials(stack.state).passwords[role] for role in Role]
+        assert not files_with(secrets, slurm.folder, tmp_path / "logs", tmp_path / "work")
+
+
+def files_with(secrets: list[str], *folders: Path) -> list[Path]:
+    """What SLURM keeps of scripts, environments and arguments, and what workers wrote."""
+    files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
+    assert len(files) > 50
+    return [file for file in files if any(s.encode() in content(file) for s in secrets)]
+
+
+def content(file: Path) -> bytes:
+    """Nothing where SLURM has just replaced it."""
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 async def test_a_job_longer_than_the_wall_time_is_handed_over_before_each_end(
@@ -59,6 +77,7 @@ async def test_a_job_longer_than_the_wall_time_is_handed_over_before_each_end(
         assert ends[-1] == "completed"
         assert set(ends[:-1]) == {"handed over"}
         assert len(ends) >= 3
+        await stack.until_at_rest()
         states = slurm.accounted(*[one["allocation"] for one in await stack.told("requested")])
         assert set(states) == {"COMPLETED"}, "none of them was ended by Slurm"
 
