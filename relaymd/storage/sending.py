@@ -67,7 +67,10 @@ class Sender:
         self._count = 0
         self._freed = asyncio.Event()
         self._waiting = asyncio.Queue[tuple[Pack, bytes | Path] | None]()
-        self._lines = [tasks.create_task(self._send()) for _ in range(at_once(memory))]
+        self._tasks = tasks
+        self._most_lines = at_once(memory)
+        self._lines = 0
+        self._idle = 0
         self.uploaded = 0
         """Bytes that arrived."""
 
@@ -77,19 +80,27 @@ class Sender:
             self._freed.clear()
             if not self._held or self._held + pack.size <= self._most_held:
                 self._held += pack.size
-                self._waiting.put_nowait((pack, data))
+                self._line_up(pack, data)
                 return
             if self._spill and self._spilled + pack.size <= self._spill.most:
                 if place := await self._set_aside(self._spill, data):
-                    self._waiting.put_nowait((pack, place))
+                    self._line_up(pack, place)
                     return
                 continue
             await self._freed.wait()
 
     def close(self) -> None:
         """Nothing more will be given."""
-        for _ in self._lines:
+        for _ in range(self._lines):
             self._waiting.put_nowait(None)
+
+    def _line_up(self, pack: Pack, data: bytes | Path) -> None:
+        """Most generations are one pack: a line is opened when the others are busy."""
+        self._waiting.put_nowait((pack, data))
+        if self._waiting.qsize() > self._idle and self._lines < self._most_lines:
+            self._lines += 1
+            self._idle += 1
+            self._tasks.create_task(self._send())
 
     async def _set_aside(self, spill: Spill, data: bytes) -> Path | None:
         """None where the disk has no more room, which then is all the room there is."""
@@ -109,6 +120,7 @@ class Sender:
 
     async def _send(self) -> None:
         while waiting := await self._waiting.get():
+            self._idle -= 1
             pack, data = waiting
             if isinstance(data, bytes):
                 await self._put(pack, data)
@@ -119,6 +131,7 @@ class Sender:
                 self._spilled -= pack.size
             del waiting, data  # so that nothing is held while we wait for more
             self._freed.set()
+            self._idle += 1
 
     async def _put(self, pack: Pack, data: bytes) -> None:
         await self._store.put(keys.pack(self._job, pack.epoch, pack.round, pack.name), data)
