@@ -1,8 +1,8 @@
 """The nodes' files: in memory, or where a test wants to compare, on a real disk.
 
 A worker does all of its blocking work through its offload, so that is where a node's files can
-be exchanged: `ModelDrive` does the same work on files in memory. What it does not know it
-refuses, and `test_drive.py` holds it to what the real functions do.
+be exchanged: `ModelDrive` does the same work on files in memory. What it does not know is done
+for real, which is slow. `test_drive.py` holds it to what the real functions do.
 """
 
 import os
@@ -20,6 +20,7 @@ from relaymd.storage.reading import Print, Source
 from relaymd.storage.unpacking import unpack
 from relaymd.worker import files
 from relaymd.worker.snapshot import Look, Moment, NotValidError, UnsettledError, Watched, changes
+from tests.simulation.mirror import mirrored
 from tests.simulation.transfers import Transfers
 
 Work = Callable[..., Any]
@@ -61,11 +62,16 @@ class ModelDrive(Transfers):
         owner = getattr(work, "__self__", None)
         if isinstance(owner, Path):
             args, work = (owner, *args), getattr(Path, work.__name__)
-        try:
-            mine = self._works[work]
-        except KeyError:
-            mine = self._works[work] = self._work(work)
-        return mine(self, *args, **kwargs)
+        if work not in self._works:
+            self._works[work] = WORKS.get(f"{work.__module__}.{work.__qualname__}")
+        if (mine := self._works[work]) is not None:
+            return mine(self, *args, **kwargs)
+        return mirrored(self, self.root, lambda: work(*args, **kwargs))
+
+    @property
+    def root(self) -> Path:
+        """Where the nodes' folders would lie: a place that nobody else uses."""
+        return Path(tempfile.gettempdir()) / f"relaymd-nodes-{os.getpid()}"
 
     def make_folders(self, *folders: Path) -> None:
         for folder in folders:
@@ -97,6 +103,9 @@ class ModelDrive(Transfers):
     def read_part(self, path: Path, offset: int, size: int) -> bytes:
         file = self.found(path)
         return file.data[offset : offset + size] if file else b""
+
+    def sizes(self, *paths: Path) -> list[int]:
+        return [len(file.data) if (file := self.found(path)) else 0 for path in paths]
 
     def read_small(self, path: Path, largest: int = 65536) -> bytes | None:
         file = self.found(path)
@@ -174,16 +183,8 @@ class ModelDrive(Transfers):
     def digest_of(self, path: Path) -> str:
         return digest(self.read(path))
 
-    def _work(self, work: Work) -> Work:
-        try:
-            return WORKS[f"{work.__module__}.{work.__qualname__}"]
-        except KeyError:
-            name = f"{work.__module__}.{work.__qualname__}"
-            text = f"tests/simulation/drive.py does not know {name}: put it into WORKS"
-            raise NotImplementedError(text) from None
-
-    _works: ClassVar[dict[Work, Work]] = {}
-    """What was looked up already."""
+    _works: ClassVar[dict[Work, Work | None]] = {}
+    """What was looked up already; None: it is not modelled."""
 
 
 WORKS: Mapping[str, Work] = {
@@ -208,6 +209,7 @@ WORKS: Mapping[str, Work] = {
     "relaymd.worker.files.read_part": ModelDrive.read_part,
     "relaymd.worker.files.read_small": ModelDrive.read_small,
     "relaymd.worker.files.remove_tree": ModelDrive.remove,
+    "relaymd.worker.files.sizes": ModelDrive.sizes,
     "relaymd.worker.files.tail": ModelDrive.tail,
     "relaymd.worker.files.write_durably": ModelDrive.write_durably,
     "relaymd.worker.snapshot.check": ModelDrive.check,
@@ -215,7 +217,7 @@ WORKS: Mapping[str, Work] = {
     "relaymd.worker.snapshot.print_of": ModelDrive.print_of,
     "relaymd.worker.snapshot.take": ModelDrive.take,
 }
-"""Every piece of work that a worker offloads, by its name, and what does it here."""
+"""The work that workers offload often, by its name, and what does it here."""
 
 
 class RealDrive:

@@ -19,7 +19,6 @@ from relaymd.core.allocation import AllocationState
 from relaymd.core.job import JobState
 from relaymd.storage import keys
 from tests.simulation import weather
-from tests.simulation.drive import RealDrive
 from tests.simulation.engine import problems
 from tests.simulation.generations import ViolationError, restorable_step
 from tests.simulation.loop import OverrunError, StuckError, VirtualLoop
@@ -75,9 +74,7 @@ def simulate(
     outcome = Outcome(seed, shape, tuple(faults))
     loop = VirtualLoop()  # type: ignore[abstract] # what nothing here calls is not written
     gc.disable()  # a run makes no more garbage than fits, and collecting it is a tenth of its time
-    world = World(loop, seed, shape, recipe)
-    if real_files is not None:
-        world = World(loop, seed, shape, recipe, drive=RealDrive(), nodes=real_files)
+    world = World(loop, seed, shape, recipe, real_files=real_files)
     run = Run(world, outcome)
     try:
         loop.run(run.main())

@@ -1,11 +1,9 @@
 """Files in memory: what is done with them ends as it does on a real disk."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from relaymd.storage.packing import grown
 from relaymd.worker import files, snapshot
 from tests.simulation.drive import Drive, ModelDrive, RealDrive
 from tests.simulation.many import shape_of
@@ -84,7 +82,38 @@ def test_a_tree_is_removed_with_all_that_is_in_it(drive: Drive, tmp_path: Path) 
     assert drive.names(tmp_path) == ["j-1-10"]
 
 
-def test_work_that_a_model_drive_does_not_know_is_refused_by_name() -> None:
-    unknown: Any = grown
-    with pytest.raises(NotImplementedError, match=r"relaymd\.storage\.packing\.grown"):
-        ModelDrive().do(unknown, [])
+def rewrite(folder: Path) -> str:
+    """Nothing that a drive knows."""
+    (folder / "kept").write_bytes(b"more")
+    (folder / "fresh").mkdir()
+    (folder / "fresh" / "a").write_bytes(b"new")
+    (folder / "gone").unlink()
+    return "done"
+
+
+def test_work_that_a_model_drive_does_not_know_is_done_for_real() -> None:
+    drive = ModelDrive()
+    node = drive.root / "w1"
+    for name in ("kept", "gone", "other"):
+        drive.write(node / name, b"one", 1.0)
+    before = drive.do(snapshot.look, snapshot.Watched(root=node, patterns=("*",)))
+
+    assert drive.do(rewrite, node) == "done"
+
+    after = drive.do(snapshot.look, snapshot.Watched(root=node, patterns=("**",)))
+    assert drive.read(node / "kept") == b"more"
+    assert sorted(after.files) == ["fresh/a", "kept", "other"]
+    assert after.files["other"] == before.files["other"]
+    assert after.files["kept"].inode == before.files["kept"].inode
+    assert not drive.root.exists()
+
+
+def test_work_that_fails_for_real_leaves_what_it_has_done() -> None:
+    drive = ModelDrive()
+    drive.write(drive.root / "w1" / "kept", b"one", 1.0)
+
+    with pytest.raises(FileNotFoundError):
+        drive.do(rewrite, drive.root / "w1")
+
+    assert drive.read(drive.root / "w1" / "fresh" / "a") == b"new"
+    assert not drive.root.exists()

@@ -20,7 +20,7 @@ from relaymd.core.ids import Monotonic, UnixTime, WorkerId
 from relaymd.core.reaping import LivenessPolicy
 from relaymd.core.restarts import RestartPolicy
 from tests.simulation.disk import ModelDisk
-from tests.simulation.drive import Drive, ModelDrive
+from tests.simulation.drive import Drive, ModelDrive, RealDrive
 from tests.simulation.invariants import Invariants
 from tests.simulation.journal import ModelJournal
 from tests.simulation.letters import Letters
@@ -67,13 +67,15 @@ class World:
         shape: Shape,
         recipe: Recipe = SOUND,
         *,
-        drive: Drive | None = None,
-        nodes: Path = Path("/nodes"),
+        real_files: Path | None = None,
     ) -> None:
-        """nodes: the folder with a folder for each worker, on the drive."""
+        """real_files: a folder for those of the nodes; None: they lie in memory."""
         self.loop, self.seed = loop, seed
-        self.drive: Drive = drive or ModelDrive()
-        self.nodes = nodes
+        model = ModelDrive()
+        self.drive: Drive = RealDrive() if real_files else model
+        self.nodes = real_files or model.root
+        """A folder with a folder for each worker, on the drive."""
+
         self.shape, self.recipe, self.policy = shape, recipe, POLICY
         self.rng = self.random("fate")
         self.story = Story()
