@@ -24,7 +24,7 @@ STACK := --extra worker --extra orchestrator --extra cli
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up demo test test-system simulate simulate-hour chaos bench bench-all bench-check check format lock wheel tools clean
+.PHONY: help up demo test test-system fuzz simulate simulate-hour chaos bench bench-all bench-check check format lock wheel tools clean
 
 help: ## List these targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -54,6 +54,10 @@ bench-check: $(VENV)/.dev ## Fails where a ratio is 30 % worse than benchmarks/b
 chaos: $(VENV)/.dev ## Everything fails at random while jobs run. SECONDS=600 SEED=1
 	PATH="$(CURDIR)/$(TOOLS):$$PATH" RELAYMD_CHAOS_SECONDS=$(SECONDS) RELAYMD_CHAOS_SEED=$(SEED) \
 		$(PYTEST) -m system -q $(ARGS) tests/system/chaos
+
+CASES ?= 100000
+fuzz: $(VENV)/.dev ## Hostile bytes at everything that reads. CASES=100000 SEED=1
+	RELAYMD_FUZZ_CASES=$(CASES) RELAYMD_FUZZ_SEED=$(SEED) $(PYTEST) -m hostile -n 3 -q $(ARGS)
 
 N ?= 1000
 simulate: $(VENV)/.dev ## Schedules of simulated disasters. N=10000

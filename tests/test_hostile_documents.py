@@ -19,11 +19,12 @@ from relaymd.settings import InvalidConfigError
 from relaymd.storage.generations import load_manifest
 from relaymd.storage.manifest import FileEntry, Manifest, digest
 from relaymd.storage.store import DamagedObjectError, StorageDeniedError
+from tests.hostile.payloads import CASES as COUNT
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.store import ModelStore
 
 CASES = settings(
-    max_examples=1000,
+    max_examples=COUNT,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -91,7 +91,7 @@ async def _locate(api: StreamApi, after: int) -> int | None:
         if found is None or number(found.data) > after:
             high = middle
         else:
-            low = found.seq + 1
+            low = max(found.seq, middle) + 1  # forward, whatever the server says
     return low
 
 
@@ -139,4 +139,5 @@ def _delivered(frame: Frame) -> int:
     """
     tokens = frame.reply.split(".")
     place = 6 if len(tokens) < 11 else 8
-    return int(tokens[place]) if len(tokens) > place and tokens[place].isdigit() else 0
+    count = tokens[place] if len(tokens) > place else ""
+    return int(count) if count.isascii() and count.isdigit() and len(count) < 20 else 0

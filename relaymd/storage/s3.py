@@ -134,24 +134,30 @@ class S3Store:
             answer["Body"].close()
             return answer
 
+        async def told(s3: Any) -> ObjectInfo:
+            answer = await look(s3)
+            return _info(key, answer["ContentLength"], answer["LastModified"])
+
         try:
-            answer = await self._service.asked(key, look)
+            return await self._service.asked(key, told)
         except MissingObjectError:
             return None
-        return _info(key, answer["ContentLength"], answer["LastModified"])
 
     async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         where = {"Bucket": self._service.bucket, "Prefix": self._prefix + prefix}
         more = True
 
         async def ask(s3: Any) -> Any:
-            return await s3.list_objects_v2(**where)
+            page = await s3.list_objects_v2(**where)
+            return page, [
+                _info(one["Key"].removeprefix(self._prefix), one["Size"], one["LastModified"])
+                for one in page.get("Contents", ())
+            ]
 
         while more:
-            page = await self._service.asked(prefix, ask)
-            for found in page.get("Contents", ()):
-                key = found["Key"].removeprefix(self._prefix)
-                yield _info(key, found["Size"], found["LastModified"])
+            page, objects = await self._service.asked(prefix, ask)
+            for found in objects:
+                yield found
             more = bool(page.get("IsTruncated"))
             where["ContinuationToken"] = page.get("NextContinuationToken", "")
 

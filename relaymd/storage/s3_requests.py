@@ -27,6 +27,10 @@ T = TypeVar("T")
 _SETTINGS = (NoCredentialsError, PartialCredentialsError, NoRegionError, ParamValidationError)
 
 
+_SENSELESS = (ValueError, LookupError, TypeError, AttributeError, OverflowError)
+"""What botocore lets through of an answer with numbers, dates or fields that are none."""
+
+
 class Requests:
     """What is common to all requests about one bucket."""
 
@@ -67,6 +71,9 @@ class Requests:
             raise StorageDeniedError(key, reason) from exc
         except (BotoCoreError, aiohttp.ClientError, ConnectionError, TimeoutError) as exc:
             raise StorageUnreachableError(key, _text(exc)) from exc
+        except _SENSELESS as exc:
+            reason = f"{endpoint} answers what nobody understands: {_text(exc)}"
+            raise StorageUnreachableError(key, reason) from exc
 
 
 def status(exc: Any) -> int:
@@ -75,8 +82,13 @@ def status(exc: Any) -> int:
 
 
 def _said(exc: Any, what: str) -> str:
-    return str(exc.response.get("Error", {}).get(what, ""))
+    return _plain(str(exc.response.get("Error", {}).get(what, "")))
 
 
 def _text(exc: Any) -> str:
-    return str(exc) or type(exc).__name__
+    return _plain(str(exc)) or type(exc).__name__
+
+
+def _plain(text: str) -> str:
+    """On one line, and no longer than a person reads."""
+    return " ".join(text.encode(errors="replace").decode().split())[:500]

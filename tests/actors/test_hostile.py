@@ -3,17 +3,15 @@
 import json
 from collections.abc import Iterator
 from copy import copy
-from pathlib import Path as File
 from typing import Any, TypeAlias, cast
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from relaymd.bus.broker import Broker
 from relaymd.bus.codec import Reply
-from tests.actors.office import Office, opened, until
+from tests.actors.office import Office, until
 from tests.bus.samples import requests, samples
+from tests.hostile.payloads import generator, payloads
 
 Json: TypeAlias = Any
 ANYBODY: Json = {"worker": "w1", "job": "j1"}
@@ -108,19 +106,6 @@ async def test_no_value_at_any_place_of_a_message_ends_an_actor(office: Office, 
     await unhurt(office)
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(bodies=st.lists(st.tuples(st.sampled_from([*SERVED]), st.binary(max_size=60)), max_size=30))
-async def test_no_bytes_end_an_actor(tmp_path: File, bodies: list[tuple[str, bytes]]) -> None:
-    async with opened(tmp_path / "db") as office:
-        enemy = Enemy(office.parts.broker)
-        for name, body in bodies:
-            enemy.send(subject(SERVED[name].template, ANYBODY), body)
-        await enemy.heard()
-        await unhurt(office)
-
-
 async def test_not_even_values_that_cannot_travel_end_an_actor(office: Office) -> None:
     enemy = Enemy(office.parts.broker)
     for text in ("NaN", "Infinity", "1e999", '"\\ud800"'):
@@ -128,4 +113,29 @@ async def test_not_even_values_that_cannot_travel_end_an_actor(office: Office) -
             body = b'{"worker":"w1","instance":"i1","job":"j1","wait":' + text.encode() + b"}"
             enemy.send(subject(SERVED[name].template, ANYBODY), body)
     await enemy.heard()
+    await unhurt(office)
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("name", SERVED)
+async def test_no_bytes_under_any_subject_end_an_actor(office: Office, name: str) -> None:
+    """From far off to nearly right, in the names of a worker and a job that there are."""
+    row = SERVED[name]
+    await busy(office)
+    known = {"worker": "w1", "job": "j1", "instance": "i1", "epoch": 1, "wait": 0.0}
+    good = [
+        {key: known.get(key, value) for key, value in cast("dict[str, Json]", sample).items()}
+        for sample in samples(row.carries)
+    ]
+    rng = generator(f"subject {name}")
+    enemy = Enemy(office.parts.broker)
+    for number, body in enumerate(payloads(rng, good)):
+        enemy.send(subject(row.template, ANYBODY), body)
+        if number % 100 == 99:
+            await enemy.heard()
+    await enemy.heard()
+    for reply in enemy.answers:
+        assert reply is not None
+        json.loads(reply.body)
+    office.tick()
     await unhurt(office)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from relaymd.storage.bundles import InvalidBundleError, Limits
 from relaymd.storage.unpacking import unpack
+from tests.hostile.payloads import CASES
 
 SMALL = Limits(size=1 << 20, members=100, ratio=50.0, ratio_from=1 << 16)
 
@@ -85,6 +86,10 @@ TRICKS = {
     "hard link to nothing": archive(hard("h", "later"), entry("later")),
     "character device": archive(entry("dev", tarfile.CHRTYPE)),
     "block device": archive(entry("dev", tarfile.BLKTYPE)),
+    "link to itself": archive(link("l", "l")),
+    "empty link": archive(link("l", "")),
+    "folders that only paths name": archive(*(entry(f"{n}/" * 60 + "f") for n in range(3))),
+    "sparse file": archive(entry("f", tarfile.GNUTYPE_SPARSE)),
     "pipe": archive(entry("pipe", tarfile.FIFOTYPE)),
     "root as a file": archive(entry(".")),
     "root as a link": archive(link(".", "/tmp")),
@@ -166,7 +171,9 @@ def overwrite(data: bytes, at: int, piece: bytes) -> bytes:
 
 
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=CASES // 2,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(at=st.integers(0, len(SOUND) - 1), piece=st.binary(min_size=1, max_size=12))
 @pytest.mark.parametrize("wrap", [gzip.compress, bytes])

@@ -17,13 +17,12 @@ from nats.aio.client import Client
 from relaymd.connection import Role, read_connection, read_credentials
 from tests.bus.samples import requests, samples
 from tests.engines.verify import problems
+from tests.hostile.payloads import generator, payloads
 from tests.system.bundles import fake_bundle
-from tests.system.noise import noise
 from tests.system.stack import Stack
 
 pytestmark = pytest.mark.system
 
-SEED = int(os.environ.get("RELAYMD_FUZZ_SEED", "1"))
 EACH = int(os.environ.get("RELAYMD_FUZZ_CASES", "60"))
 """Payloads for each subject and each route."""
 
@@ -51,7 +50,7 @@ async def test_fuzzed_bytes_on_every_subject_and_route_end_nobody(
     await stack.until_event(job, "checkpointed")
     worker = (await stack.worker_of(job))["id"]
     before = {name: stack.children(name) for name in ("relaymd.actors", "relaymd.web")}
-    rng = random.Random(SEED)
+    rng = generator("stack")
     await fuzz_subjects(stack, rng, job, worker)
     await fuzz_routes(stack, rng)
     actors = (await stack.json("status"))["actors"]
@@ -82,7 +81,7 @@ async def fuzz_subjects(stack: Stack, rng: random.Random, job: str, worker: str)
                 continue
             sample = samples(row.carries)[0]
             subject = row.template.format(worker=worker, job=job)
-            for data in noise(rng, sample, EACH):
+            for data in payloads(rng, [sample], EACH):
                 await client.publish(subject, data, reply=rng.choice([inbox, ""]))
                 await client.publish(row.template.format(worker="w-x", job="j-x"), data)
             await client.flush()
@@ -95,7 +94,7 @@ async def fuzz_routes(stack: Stack, rng: random.Random) -> None:
     token = read_credentials(stack.state).bridge_token
     async with ClientSession() as session:
         for method, route in ROUTES:
-            for data in noise(rng, {"job": "j-2", "title": "t", "bundle": {}}, EACH):
+            for data in payloads(rng, [{"job": "j-2", "title": "t", "bundle": {}}], EACH):
                 path = route.format(id=rng.choice(WORDS))
                 query = f"?limit={rng.choice(WORDS)}&after={rng.choice(WORDS)}&state=x"
                 headers = {
