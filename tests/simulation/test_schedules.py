@@ -9,7 +9,7 @@ from tests.simulation.run import USUAL
 from tests.simulation.shrink import shrunk, told
 from tests.simulation.world import Shape
 
-SCHEDULES = int(os.environ.get("RELAYMD_SCHEDULES", "200"))
+SCHEDULES = int(os.environ.get("RELAYMD_SCHEDULES", "1000"))
 """As many as fit into the time of `make test` on two cores; `make simulate` runs any number."""
 
 AT_ONCE = 20
