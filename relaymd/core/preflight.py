@@ -7,13 +7,10 @@ from relaymd.core.outcome import AttemptEnd, Outcome
 from relaymd.core.resources import Gpu
 from relaymd.core.specification import Resources
 
-SPARE = 32e6
-"""Bytes of disk that are kept beyond what is known to be needed: logs, the outbox."""
-
 
 def room(needed: float, free: float | None, what: str) -> AttemptEnd | None:
     """needed, free: bytes; None: nobody can tell, which proves nothing. what: needs it."""
-    if free is None or free >= needed + SPARE:
+    if free is None or free >= needed:
         return None
     return _unfit(f"{what} needs {_size(needed)} of disk, {_size(free)} are free")
 

@@ -22,10 +22,10 @@ def why(end: AttemptEnd | None) -> str | None:
     [
         (1e9, 2e9, None),
         (1e9, None, None),
-        (0, 40e6, None),
+        (1e9, 1e9, None),
+        (0, 0, None),
         (2e9, 1e9, "the input needs 2.0 GB of disk, 1.0 GB are free"),
-        (1e9, 1e9, "the input needs 1.0 GB of disk, 1.0 GB are free"),
-        (0, 1e6, "the input needs 0.0 MB of disk, 1.0 MB are free"),
+        (2e6, 1e6, "the input needs 2.0 MB of disk, 1.0 MB are free"),
     ],
 )
 def test_what_has_to_be_restored_must_find_room(
