@@ -76,10 +76,10 @@ def _twisted(value: Any, rng: Random) -> Any:
 
 async def speak_for_the_dead(world: World, rng: Random) -> None:
     """Reports under leases that are over, or never were, in the names of those who held them."""
-    jobs = [job for _, job in sorted(world.disk.jobs.items()) if job.epoch]
-    for job in jobs:
+    for id in sorted(world.disk.jobs):
+        job = world.disk.jobs[id]  # as it is now: a lease that lives is another's to speak for
         worker = job.lease.worker if job.lease else "w1"
-        epoch = Epoch(max(job.epoch + rng.choice([-2, -1, 1, 7]), 0))
+        epoch = Epoch(max(job.epoch + rng.choice([-2, -1, 50, 99]), 0))
         row: Request[Any, Any] = rng.choice(REPORTS)
         fields: dict[str, object] = {"worker": worker, "job": job.id, "epoch": epoch}
         message = msgspec.convert({**fields, "reason": "a ghost"}, row.carries)
