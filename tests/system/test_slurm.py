@@ -111,19 +111,31 @@ async def test_a_node_that_dies_interrupts_its_job_and_the_next_node_goes_on(
             slurm.bring_back(node)
 
 
-@pytest.mark.parametrize("partition", ["requeued", "cancelled"])
-async def test_a_preempted_allocation_hands_its_job_over(
-    slurm: SlurmCluster, tmp_path: Path, partition: str
+async def test_preempted_allocations_hand_their_jobs_over(
+    slurm: SlurmCluster, tmp_path: Path
 ) -> None:
-    """Also where the partition requeues: an allocation of ours has one life."""
-    async with over(slurm, tmp_path, cluster(partition=partition)) as stack:
-        job = await stack.submit(fake_bundle(tmp_path / "b", steps=160), "--title", "preempted")
-        await stack.until_running(job)
-        slurm.take_all_nodes(seconds=5)
+    """Where a partition cancels, and where it requeues: an allocation of ours has one life."""
+    partitions = ("requeued", "cancelled")
+    clusters = [cluster(name, partition=name) for name in partitions]
+    async with over(slurm, tmp_path, *clusters) as stack:
+        jobs = [
+            await stack.submit(
+                fake_bundle(tmp_path / name, steps=200, resources={"clusters": [name]}),
+                "--title",
+                name,
+            )
+            for name in partitions
+        ]
+        for job in jobs:
+            await stack.until_running(job)
+        slurm.take_all_nodes(seconds=2)
 
-        (end, *_) = await stack.ended()
-        assert end["reason"] == "PREEMPTED: it was preempted by a job of higher priority"
-        assert await finished(stack, job, 160, tmp_path / "out") == ["handed over", "completed"]
+        ends = await stack.ended(2)
+        reason = "PREEMPTED: it was preempted by a job of higher priority"
+        assert [end["reason"] for end in ends[:2]] == [reason] * 2
+        for job in jobs:
+            how = await finished(stack, job, 200, tmp_path / f"{job}-out")
+            assert how == ["handed over", "completed"]
 
 
 async def test_an_allocation_that_slurm_requeues_is_the_same_allocation(
@@ -198,7 +210,7 @@ async def test_a_killed_orchestrator_adopts_what_runs_and_what_waits(
 ) -> None:
     slurm.take_all_nodes(seconds=600, count=3)
     async with over(slurm, tmp_path, cluster()) as stack:
-        bundle = fake_bundle(tmp_path / "b", steps=400)
+        bundle = fake_bundle(tmp_path / "b", steps=100_000)
         jobs = [await stack.submit(bundle, "--title", f"j{n}") for n in range(3)]
 
         async def one_runs_and_one_waits() -> bool:
@@ -216,9 +228,10 @@ async def test_a_killed_orchestrator_adopts_what_runs_and_what_waits(
         assert sorted(one["allocation"] for one in await stack.told("requested")) == before
         assert sorted(line.split()[0] for line in slurm.queue() if line.startswith("a-")) == before
         slurm.run("scancel", "--name", "urgent")
-        for number, job in enumerate(jobs):
-            ends = await finished(stack, job, 400, tmp_path / f"out{number}")
-            assert ends == ["completed"]
+        for job in jobs:
+            await stack.until_event(job, "checkpointed")
+            assert len((await stack.show(job))["segments"]) == 1, "nothing was begun twice"
+            await stack.cli("jobs", "cancel", job)
         await stack.until_at_rest()
 
 
