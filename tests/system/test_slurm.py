@@ -4,12 +4,20 @@ import asyncio
 import os
 import signal
 import stat
+import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
 
+from relaymd.actors.providers.provider import ProviderRefusedError
+from relaymd.actors.providers.shell import LocalShell
+from relaymd.actors.providers.slurm import SlurmProvider
+from relaymd.actors.providers.worker_environment import WorkerEnvironment
 from relaymd.connection import Role, read_credentials
+from relaymd.core.allocation import Allocation, Whereabouts
+from relaymd.core.clusters import ClusterConfig
+from relaymd.core.ids import AllocationId, UnixTime
 from tests.engines.verify import problems
 from tests.system.bundles import fake_bundle
 from tests.system.slurm_cluster import NODES, SlurmCluster
@@ -84,26 +92,26 @@ async def test_a_job_longer_than_the_wall_time_is_handed_over_before_each_end(
 
 async def test_scancel_hands_the_job_over_and_is_told(slurm: SlurmCluster, tmp_path: Path) -> None:
     async with over(slurm, tmp_path, cluster()) as stack:
-        job = await stack.submit(fake_bundle(tmp_path / "b", steps=160), "--title", "scancel")
+        job = await stack.submit(fake_bundle(tmp_path / "b", steps=300), "--title", "scancel")
         slurm.run("scancel", "--name", await stack.until_running(job))
 
         (end, *_) = await stack.ended()
         assert end["reason"] == "CANCELLED: it was cancelled"
-        assert await finished(stack, job, 160, tmp_path / "out") == ["handed over", "completed"]
+        assert await finished(stack, job, 300, tmp_path / "out") == ["handed over", "completed"]
 
 
 async def test_a_node_that_dies_interrupts_its_job_and_the_next_node_goes_on(
     slurm: SlurmCluster, tmp_path: Path
 ) -> None:
     async with over(slurm, tmp_path, cluster()) as stack:
-        job = await stack.submit(fake_bundle(tmp_path / "b", steps=160), "--title", "node")
+        job = await stack.submit(fake_bundle(tmp_path / "b", steps=300), "--title", "node")
         node = stack.node_of(await stack.until_running(job))
         slurm.kill_node(node)
         slurm.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
         try:
             (end, *_) = await stack.ended()
             assert end["reason"] == "NODE_FAIL: its node failed"
-            ends = await finished(stack, job, 160, tmp_path / "out")
+            ends = await finished(stack, job, 300, tmp_path / "out")
             assert ends == ["interrupted", "completed"]
             (event,) = [e for e in await stack.events(job) if e["type"] == "interrupted"]
             assert event["end"]["outcome"] == "interrupted"
@@ -120,7 +128,7 @@ async def test_preempted_allocations_hand_their_jobs_over(
     async with over(slurm, tmp_path, *clusters) as stack:
         jobs = [
             await stack.submit(
-                fake_bundle(tmp_path / name, steps=200, resources={"clusters": [name]}),
+                fake_bundle(tmp_path / name, steps=600, resources={"clusters": [name]}),
                 "--title",
                 name,
             )
@@ -134,7 +142,7 @@ async def test_preempted_allocations_hand_their_jobs_over(
         reason = "PREEMPTED: it was preempted by a job of higher priority"
         assert [end["reason"] for end in ends[:2]] == [reason] * 2
         for job in jobs:
-            how = await finished(stack, job, 200, tmp_path / f"{job}-out")
+            how = await finished(stack, job, 600, tmp_path / f"{job}-out")
             assert how == ["handed over", "completed"]
 
 
@@ -144,7 +152,7 @@ async def test_an_allocation_that_slurm_requeues_is_the_same_allocation(
     lines = [f"--export=HOME={tmp_path}", "--requeue"]
     requeued = cluster(partition="requeued", sbatch_lines=lines)
     async with over(slurm, tmp_path, requeued) as stack:
-        job = await stack.submit(fake_bundle(tmp_path / "b", steps=160), "--title", "requeued")
+        job = await stack.submit(fake_bundle(tmp_path / "b", steps=300), "--title", "requeued")
         name = await stack.until_running(job)
         slurm.take_all_nodes(seconds=5)
         await stack.until_event(job, "handed-off")
@@ -154,7 +162,7 @@ async def test_an_allocation_that_slurm_requeues_is_the_same_allocation(
 
         await stack.until(is_waiting_again, what="Slurm requeued it")
         slurm.run("scontrol", "update", f"jobid={slurm.number_of(name)}", "starttime=now")
-        assert await finished(stack, job, 160, tmp_path / "out") == ["handed over", "completed"]
+        assert await finished(stack, job, 300, tmp_path / "out") == ["handed over", "completed"]
         await stack.until_at_rest()
 
 
@@ -203,6 +211,34 @@ def hanging_sbatch(tmp_path: Path) -> Path:
     )
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     return folder
+
+
+async def test_a_full_quota_is_refused_in_words_and_what_waits_says_why(
+    slurm: SlurmCluster, tmp_path: Path
+) -> None:
+    """The provider alone: what it makes of real answers."""
+    config = ClusterConfig(name="work", qos="two", sbatch_lines=("--hold", "--export=NIL"))
+    environment = WorkerEnvironment(settings={}, secrets={}, file="none")
+    shell = LocalShell({**slurm.environment, "HOME": str(tmp_path)})
+    provider = SlurmProvider(config, shell, environment)
+    one, two, three = (
+        Allocation(id=AllocationId(f"a-q{n}"), cluster="work", requested_at=UnixTime(time.time()))
+        for n in range(3)
+    )
+    numbers = [await provider.submit(each) for each in (one, two)]  # as many as the QOS allows
+    with pytest.raises(ProviderRefusedError, match="QOSMaxSubmitJobPerUserLimit: as many") as told:
+        await provider.submit(three)
+    assert told.value.retry_after
+
+    seen = await provider.observe([one, two, three])
+    assert [seen[each.id].external for each in (one, two)] == numbers
+    assert seen[one.id].where is Whereabouts.PENDING
+    assert "scontrol release" in seen[one.id].reason
+    assert seen[three.id].where is Whereabouts.UNKNOWN
+    for each in (one, one, two):
+        await provider.cancel(each)
+    gone = (await provider.observe([one]))[one.id]
+    assert (gone.where, gone.reason) == (Whereabouts.GONE, "CANCELLED: it was cancelled")
 
 
 async def test_a_killed_orchestrator_adopts_what_runs_and_what_waits(

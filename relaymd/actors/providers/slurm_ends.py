@@ -99,7 +99,8 @@ def ended(
         outcome, words = Outcome.INTERRUPTED, f"its script was ended by signal {code - 128}"
     elif state == "FAILED" and code:
         words = f"its script failed with exit code {code}"
-    elif because and because != "NonZeroExitCode":
+    elif because and state in ("FAILED", "LAUNCH_FAILED") and because != "NonZeroExitCode":
+        # Of what was cancelled the queue still says why it had waited.
         words += f" ({because})"
     return Sighting(
         where=Whereabouts.GONE,

@@ -50,6 +50,13 @@ def test_what_has_ended_is_gone_and_says_how(state: str) -> None:
     assert of_accounting(job(state)).outcome is seen.outcome
 
 
+def test_why_it_had_waited_is_not_how_it_ended() -> None:
+    assert of_queue("CANCELLED", "JobHeldUser").reason == "CANCELLED: it was cancelled"
+    assert (
+        of_queue("FAILED", "BadConstraints").reason == "FAILED: its script failed (BadConstraints)"
+    )
+
+
 def test_a_state_that_nobody_knows_is_unknown() -> None:
     assert of_queue("QUANTUM").where is Whereabouts.UNKNOWN
 
