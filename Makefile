@@ -24,7 +24,7 @@ STACK := --extra worker --extra orchestrator --extra cli
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up demo test test-system fuzz simulate simulate-hour chaos bench bench-all bench-check check format lock wheel tools clean
+.PHONY: help up demo test test-system fuzz simulate simulate-hour chaos bench bench-all bench-check bench-checkpoint check format lock wheel tools clean
 
 help: ## List these targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -50,6 +50,10 @@ bench-all: $(VENV)/.dev ## All of them at length, and beside other schedulers.
 
 bench-check: $(VENV)/.dev ## Fails where a ratio is 30 % worse than benchmarks/baseline.json.
 	$(BIN)/python -m benchmarks --quick --check $(ARGS)
+
+SIZE ?= 2048
+bench-checkpoint: $(VENV)/.dev ## Checkpoints beside rclone, the AWS CLI, restic. SIZE=2048 (MiB)
+	$(BIN)/python -m benchmarks.bench_checkpoint --size $(SIZE) $(ARGS)
 
 chaos: $(VENV)/.dev ## Everything fails at random while jobs run. SECONDS=600 SEED=1
 	PATH="$(CURDIR)/$(TOOLS):$$PATH" RELAYMD_CHAOS_SECONDS=$(SECONDS) RELAYMD_CHAOS_SEED=$(SEED) \

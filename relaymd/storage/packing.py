@@ -17,12 +17,19 @@ SAMPLE = 16 * 1024
 LEVEL = 3
 
 
-def shrunk(data: bytes) -> bytes:
-    """A zstd frame of the data where it pays, as a sample says; else the data."""
-    if len(data) > 4 * SAMPLE and not _pays(_sample(data), level=1):
-        return data
-    frame = zstandard.ZstdCompressor(level=LEVEL).compress(data)
-    return frame if len(frame) <= PAYS * len(data) else data
+class Shrinker:
+    """Makes chunks smaller, one after the other. Not for two threads at a time."""
+
+    def __init__(self) -> None:
+        self._trial = zstandard.ZstdCompressor(level=1)
+        self._whole = zstandard.ZstdCompressor(level=LEVEL)
+
+    def shrunk(self, data: bytes) -> bytes:
+        """A zstd frame of the data where it pays, as a sample says; else the data."""
+        if len(data) > 4 * SAMPLE and not _pays(self._trial, _sample(data)):
+            return data
+        frame = self._whole.compress(data)
+        return frame if len(frame) <= PAYS * len(data) else data
 
 
 def grown(data: bytes, member: Member) -> bytes:
@@ -48,7 +55,7 @@ class Packer:
         self._size = 0
 
     def add(self, chunk: Chunk, data: bytes) -> tuple[Pack, bytes] | None:
-        """data: as `shrunk` returned it. The pack that is complete now, if one is."""
+        """data: as the shrinker returned it. The pack that is complete now, if one is."""
         member = Member(chunk.digest, chunk.size, len(data))
         if len(data) >= ALONE:
             return Pack(self._epoch, self._round, (member,)), data
@@ -72,5 +79,5 @@ def _sample(data: bytes) -> bytes:
     return data[:SAMPLE] + data[middle : middle + SAMPLE] + data[-SAMPLE:]
 
 
-def _pays(data: bytes, level: int) -> bool:
-    return len(zstandard.ZstdCompressor(level=level).compress(data)) <= PAYS * len(data)
+def _pays(compressor: zstandard.ZstdCompressor, data: bytes) -> bool:
+    return len(compressor.compress(data)) <= PAYS * len(data)

@@ -14,7 +14,7 @@ import msgspec
 
 from relaymd.storage.cutting import cuts
 from relaymd.storage.manifest import CHUNK_SIZE, Chunk, FileEntry, digest
-from relaymd.storage.packing import shrunk
+from relaymd.storage.packing import Shrinker
 
 MOST_PIECES = 256
 """In one batch: small files are read many at a time."""
@@ -91,7 +91,8 @@ def batches(
 
 def read(batch: Sequence[Piece], is_stored: Callable[[str], bool]) -> list[Got]:
     """Read and hash; what is not stored is made ready for it. Raises OSError."""
-    return [_read(piece, is_stored) for piece in batch]
+    shrinker = Shrinker()
+    return [_read(piece, is_stored, shrinker) for piece in batch]
 
 
 def _pieces(source: Source, before: Mapping[str, FileEntry]) -> Iterator[Piece]:
@@ -104,7 +105,7 @@ def _pieces(source: Source, before: Mapping[str, FileEntry]) -> Iterator[Piece]:
         yield Piece(source, offset, length, known)
 
 
-def _read(piece: Piece, is_stored: Callable[[str], bool]) -> Got:
+def _read(piece: Piece, is_stored: Callable[[str], bool], shrinker: Shrinker) -> Got:
     source = piece.source
     try:
         with open(source.place, "rb") as file:
@@ -117,4 +118,4 @@ def _read(piece: Piece, is_stored: Callable[[str], bool]) -> Got:
         data, sure = b"", False
     chunk = Chunk(digest(data), len(data))
     sure = len(data) == piece.size and (sure or chunk == piece.before)
-    return Got(piece, chunk, None if is_stored(chunk.digest) else shrunk(data), sure)
+    return Got(piece, chunk, None if is_stored(chunk.digest) else shrinker.shrunk(data), sure)

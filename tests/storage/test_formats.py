@@ -9,7 +9,7 @@ from relaymd.core.ids import Epoch, Generation, UnixTime
 from relaymd.storage.folder import FolderStore
 from relaymd.storage.generations import load_manifest, put_manifest
 from relaymd.storage.manifest import Manifest, digest
-from relaymd.storage.packing import shrunk
+from relaymd.storage.packing import Shrinker
 from relaymd.storage.restore import restore_newest
 from relaymd.storage.stored import Stored
 from tests.storage.generation import HURRIED, JOB, send, tree
@@ -100,4 +100,4 @@ async def test_this_release_writes_the_newest_format_and_says_so(store: FolderSt
 
 
 def test_the_frames_are_those_of_the_golden_bytes() -> None:
-    assert shrunk(b"second " * 9) == FRAME
+    assert Shrinker().shrunk(b"second " * 9) == FRAME

@@ -5,13 +5,13 @@ import zstandard
 
 from relaymd.core.ids import Epoch
 from relaymd.storage.manifest import CHUNK_SIZE, Chunk, Member, digest
-from relaymd.storage.packing import ALONE, Packer, grown, shrunk
+from relaymd.storage.packing import ALONE, Packer, Shrinker, grown
 
 
 @pytest.mark.parametrize("size", [0, 1, 100, 70_000, 1_000_000])
 def test_what_is_made_smaller_comes_back(size: int) -> None:
     data = (b"step %d " % size) * (size // 4)
-    small = shrunk(data)
+    small = Shrinker().shrunk(data)
     assert size < 100 or len(small) < len(data) / 2
     assert grown(small, Member(digest(data), len(data), len(small))) == data
 
@@ -19,7 +19,7 @@ def test_what_is_made_smaller_comes_back(size: int) -> None:
 @pytest.mark.parametrize("size", [1, 1000, 70_000, CHUNK_SIZE])
 def test_what_would_not_become_smaller_is_left_as_it_is(size: int) -> None:
     data = os.urandom(size)
-    assert shrunk(data) is data
+    assert Shrinker().shrunk(data) is data
 
 
 def test_a_frame_that_would_grow_beyond_its_chunk_is_refused_before_it_does() -> None:
