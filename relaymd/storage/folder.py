@@ -28,6 +28,9 @@ MARKER = ".relaymd-store"
 INCOMING = ".relaymd-incoming"
 """Where objects are written before they are renamed to their place."""
 
+ABANDONED = 24 * 3600.0
+"""Seconds without a byte after which nobody writes an object any more, by the disk's own clock."""
+
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.EFBIG}
 _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY}
@@ -35,13 +38,24 @@ _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEM
 
 
 def create(root: Path) -> None:
-    """Make the folder a store; one that is already is left as it is. Raises StorageError."""
+    """Make the folder a store; one that is already is left as it is. Raises StorageError.
+
+    What dead processes left half written is removed.
+    """
     try:
         root.mkdir(parents=True, exist_ok=True)
         (root / INCOMING).mkdir(exist_ok=True)
         (root / MARKER).touch()
+        _sweep(root / INCOMING, (root / MARKER).stat().st_mtime - ABANDONED)
     except OSError as exc:
         raise explained(str(root), exc) from exc
+
+
+def _sweep(incoming: Path, before: float) -> None:
+    for part in incoming.iterdir():
+        with suppress(OSError):  # it may be another user's
+            if part.stat().st_mtime < before:
+                part.unlink()
 
 
 class FolderStore:

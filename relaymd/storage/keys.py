@@ -52,8 +52,8 @@ def outputs(id: JobId, epoch: Epoch | None = None) -> str:
     return f"jobs/{id}/outputs/" + (f"{epoch:06d}/" if epoch is not None else "")
 
 
-def failures(id: JobId, epoch: Epoch) -> str:
-    return f"jobs/{id}/failures/{epoch:06d}/"
+def failures(id: JobId, epoch: Epoch | None = None) -> str:
+    return f"jobs/{id}/failures/" + (f"{epoch:06d}/" if epoch is not None else "")
 
 
 def logs(id: JobId) -> str:

@@ -5,8 +5,10 @@ The index is written last: where it is, everything it names is.
 
 import asyncio
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -16,6 +18,7 @@ from relaymd.process import Offload
 from relaymd.storage import keys
 from relaymd.storage.bundles import digest_of
 from relaymd.storage.generations import check_paths
+from relaymd.storage.manifest import digest as content_digest
 from relaymd.storage.parallel import each
 from relaymd.storage.patterns import match
 from relaymd.storage.store import (
@@ -26,6 +29,8 @@ from relaymd.storage.store import (
 )
 
 FILES_AT_ONCE = 4
+
+_INDEX = re.compile(r"(\d+)\.json")
 
 
 class IndexEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,10 +58,12 @@ async def upload_tree(
     root: Path,
     patterns: Sequence[str],
     *,
+    more: Mapping[str, bytes] = MappingProxyType({}),
     offload: Offload = asyncio.to_thread,
 ) -> Index:
     """Store the files that the patterns mean under the tree's key, and their index.
 
+    more: contents that lie in no file, by the path they are to have.
     tree: of `keys.outputs` or `keys.failures`. Raises StorageError, OSError, UnfitNameError,
     and ChangedFileError for a file that is still being written.
     """
@@ -71,8 +78,13 @@ async def upload_tree(
         mode = before.st_mode & 0o777
         return IndexEntry(path=path, size=before.st_size, digest=digest, mode=mode)
 
+    async def send_content(path: str) -> IndexEntry:
+        await store.put(tree + path, more[path])
+        return IndexEntry(path=path, size=len(more[path]), digest=content_digest(more[path]))
+
     paths = await offload(match, root, patterns)
-    index = Index(files=tuple(await each(paths, send, at_once=FILES_AT_ONCE)))
+    sent = await each(paths, send, at_once=FILES_AT_ONCE)
+    index = Index(files=(*sent, *await each(more, send_content)))
     await store.put(keys.index(tree), msgspec.json.encode(index))
     return index
 
@@ -125,6 +137,14 @@ async def fetch_outputs(
 ) -> Index:
     """Download a job's results, as the lease of this epoch left them."""
     return await fetch_tree(store, keys.outputs(job, epoch), target, offload=offload)
+
+
+async def last_failure(store: Store, job: JobId) -> Epoch | None:
+    """Of the latest lease that left anything about how it failed."""
+    top = keys.failures(job)
+    names = [info.key.removeprefix(top) async for info in store.list(top)]
+    found = [int(index[1]) for name in names if (index := _INDEX.fullmatch(name))]
+    return Epoch(max(found)) if found else None
 
 
 def _is_right(path: Path, file: IndexEntry) -> bool:

@@ -1,6 +1,7 @@
 """What is stored when an engine has ended, before the last word is said."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import structlog
 
@@ -11,6 +12,7 @@ from relaymd.storage import keys
 from relaymd.storage.patterns import UnfitNameError
 from relaymd.storage.store import ChangedFileError, StorageError
 from relaymd.storage.trees import upload_tree
+from relaymd.worker import diagnostics
 from relaymd.worker.backoff import Backoff
 from relaymd.worker.cycle import CycleError
 from relaymd.worker.outbox import Letter
@@ -53,9 +55,8 @@ async def complete_in_time(running: Running) -> Letter:
 async def fail(running: Running, end: AttemptEnd) -> Letter:
     """Store what may explain it. Nothing of a failed segment becomes a checkpoint."""
     running.held.phase = Phase.REPORTING
-    artifacts = _store_tree(running, keys.failures, running.spec.failure_artifact_paths)
     try:
-        await within(running.tools.pace.leave_within, artifacts)
+        await within(running.tools.pace.leave_within, _store_failure(running, end))
     except CycleError as exc:
         log.warning("artifacts.not_stored", job=running.held.job, reason=exc.reason)
     return running.failure(end)
@@ -73,16 +74,31 @@ async def flush(running: Running) -> None:
         await backoff.pause()
 
 
+async def _store_failure(running: Running, end: AttemptEnd) -> None:
+    """The diagnostics by themselves, where the named files cannot be stored. Raises CycleError."""
+    named = running.spec.failure_artifact_paths
+    more = await diagnostics.of(running, end)
+    try:
+        await _store_tree(running, keys.failures, named, more)
+    except CycleError:
+        await _store_tree(running, keys.failures, (), more)
+        raise
+
+
 async def _store_tree(
-    running: Running, place: Callable[[JobId, Epoch], str], patterns: tuple[str, ...]
+    running: Running,
+    place: Callable[[JobId, Epoch], str],
+    patterns: tuple[str, ...],
+    more: Mapping[str, bytes] = MappingProxyType({}),
 ) -> None:
     """Raises CycleError."""
-    if not patterns:
+    if not patterns and not more:
         return
     tools, held = running.tools, running.held
     tree = place(held.job, held.epoch)
     try:
-        await upload_tree(tools.store, tree, running.place.work, patterns, offload=tools.offload)
+        work, offload = running.place.work, tools.offload
+        await upload_tree(tools.store, tree, work, patterns, more=more, offload=offload)
     except (StorageError, ChangedFileError) as exc:
         raise CycleError(f"its files cannot be stored: {exc}") from exc
     except OSError as exc:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 from pathlib import Path
 
 NO_ROOM = 1024 * 1024
@@ -82,6 +83,15 @@ def free_bytes(folder: Path) -> int | None:
     except OSError:
         return None
     return disk.f_bavail * disk.f_frsize
+
+
+def status_of(path: Path) -> os.stat_result | None:
+    """Of a plain file; None for anything else, and for what cannot be looked at."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status if stat.S_ISREG(status.st_mode) else None
 
 
 def is_full(folder: Path) -> bool:

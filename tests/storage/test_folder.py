@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -216,3 +217,14 @@ def test_a_store_where_a_file_is_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError):
         folder.create(tmp_path / "file/store")
+
+
+async def test_what_dead_writers_left_is_removed_and_what_is_being_written_is_not(
+    store_root: Path,
+) -> None:
+    incoming = store_root / folder.INCOMING
+    for name, age in (("dead", folder.ABANDONED + 60), ("alive", 60.0)):
+        (incoming / name).write_bytes(b"half")
+        os.utime(incoming / name, (time.time() - age, time.time() - age))
+    folder.create(store_root)
+    assert [path.name for path in incoming.iterdir()] == ["alive"]

@@ -13,7 +13,14 @@ from relaymd.storage.store import (
     MissingObjectError,
     StorageUnreachableError,
 )
-from relaymd.storage.trees import Index, IndexEntry, fetch_outputs, fetch_tree, upload_tree
+from relaymd.storage.trees import (
+    Index,
+    IndexEntry,
+    fetch_outputs,
+    fetch_tree,
+    last_failure,
+    upload_tree,
+)
 from tests.storage.faulty import Fault, FaultyStore, Plan
 from tests.storage.generation import JOB, write
 
@@ -97,3 +104,27 @@ async def test_a_file_that_is_still_being_written_is_told(
 
     with pytest.raises(ChangedFileError, match=r"result\.txt"):
         await upload_tree(Growing(store), TREE, root, ["result.txt"])
+
+
+async def test_contents_that_lie_in_no_file_are_listed_with_the_others(
+    store: FolderStore, tmp_path: Path
+) -> None:
+    tree = keys.failures(JOB, EPOCH)
+    root = write(tmp_path / "job", FILES)
+    await upload_tree(store, tree, root, ["*.txt"], more={".relaymd-stderr": b"last words"})
+    index = await fetch_tree(store, tree, tmp_path / "out")
+    assert {file.path: file.size for file in index.files} == {
+        "result.txt": 2,
+        ".relaymd-stderr": 10,
+    }
+    assert (tmp_path / "out/.relaymd-stderr").read_bytes() == b"last words"
+
+
+async def test_the_last_failure_is_that_of_the_latest_lease_that_left_one(
+    store: FolderStore, tmp_path: Path
+) -> None:
+    assert await last_failure(store, JOB) is None
+    root = write(tmp_path / "job", {"000099.json": b"of the user"})
+    for epoch in (2, 10, 9):
+        await upload_tree(store, keys.failures(JOB, Epoch(epoch)), root, ["**"])
+    assert await last_failure(store, JOB) == 10
