@@ -98,9 +98,13 @@ class Sender:
         """Most generations are one pack: a line is opened when the others are busy."""
         self._waiting.put_nowait((pack, data))
         if self._waiting.qsize() > self._idle and self._lines < self._most_lines:
+            line = self._send()
+            try:
+                self._tasks.create_task(line)
+            except RuntimeError:  # another line failed, and all of this is being cancelled
+                return line.close()
             self._lines += 1
             self._idle += 1
-            self._tasks.create_task(self._send())
 
     async def _set_aside(self, spill: Spill, data: bytes) -> Path | None:
         """None where the disk has no more room, which then is all the room there is."""

@@ -63,7 +63,7 @@ async def upload_tree(
 ) -> Index:
     """Store the files that the patterns mean under the tree's key, and their index.
 
-    more: contents that lie in no file, by the path they are to have.
+    more: contents that lie in no file, by the path they are to have; a file there counts instead.
     tree: of `keys.outputs` or `keys.failures`. Raises StorageError, OSError, UnfitNameError,
     and ChangedFileError for a file that is still being written.
     """
@@ -84,7 +84,7 @@ async def upload_tree(
 
     paths = await offload(match, root, patterns)
     sent = await each(paths, send, at_once=FILES_AT_ONCE)
-    index = Index(files=(*sent, *await each(more, send_content)))
+    index = Index(files=(*sent, *await each(more.keys() - {*paths}, send_content)))
     await store.put(keys.index(tree), msgspec.json.encode(index))
     return index
 

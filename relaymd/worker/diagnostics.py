@@ -31,7 +31,7 @@ class Diagnostics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def of(running: Running, end: AttemptEnd) -> dict[str, bytes]:
-    """Files by name; no file of an engine's has such a name."""
+    """Files by name. A file of the engine's that is called so counts instead."""
     tools, held, place = running.tools, running.held, running.place
     told = Diagnostics(
         job=held.job,
@@ -44,9 +44,9 @@ async def of(running: Running, end: AttemptEnd) -> dict[str, bytes]:
         files=await tools.offload(_sizes, place),
     )
     return {
-        ".relaymd-diagnostics.json": msgspec.json.format(msgspec.json.encode(told), indent=2),
-        ".relaymd-stdout": await tools.offload(files.tail, place.stdout, LINES),
-        ".relaymd-stderr": await tools.offload(files.tail, place.stderr, LINES),
+        "relaymd-diagnostics.json": msgspec.json.format(msgspec.json.encode(told), indent=2),
+        "relaymd-stdout.txt": await tools.offload(files.tail, place.stdout, LINES),
+        "relaymd-stderr.txt": await tools.offload(files.tail, place.stderr, LINES),
     }
 
 

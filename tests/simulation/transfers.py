@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from relaymd.storage.manifest import Chunk, FileEntry, digest
-from relaymd.storage.packing import grown, shrunk
+from relaymd.storage.packing import Shrinker, grown
 from relaymd.storage.pieces import Fetch, Place
 from relaymd.storage.reading import Got, Piece
 from tests.simulation.filetable import FileTable
@@ -22,7 +22,7 @@ class Transfers(FileTable):
         chunk = Chunk(digest(data), len(data))
         same = file is not None and file.print() == piece.source.print
         sure = len(data) == piece.size and (same or chunk == piece.before)
-        return Got(piece, chunk, None if is_stored(chunk.digest) else shrunk(data), sure)
+        return Got(piece, chunk, None if is_stored(chunk.digest) else Shrinker().shrunk(data), sure)
 
     def wrong(self, root: Path, places: Sequence[Place]) -> list[Place]:
         return [

@@ -106,18 +106,21 @@ async def test_a_file_that_is_still_being_written_is_told(
         await upload_tree(Growing(store), TREE, root, ["result.txt"])
 
 
+MORE = {"relaymd-stderr.txt": b"last words", "result.txt": b"not this one"}
+
+
 async def test_contents_that_lie_in_no_file_are_listed_with_the_others(
     store: FolderStore, tmp_path: Path
 ) -> None:
     tree = keys.failures(JOB, EPOCH)
     root = write(tmp_path / "job", FILES)
-    await upload_tree(store, tree, root, ["*.txt"], more={".relaymd-stderr": b"last words"})
+    await upload_tree(store, tree, root, ["*.txt"], more=MORE)
     index = await fetch_tree(store, tree, tmp_path / "out")
     assert {file.path: file.size for file in index.files} == {
         "result.txt": 2,
-        ".relaymd-stderr": 10,
+        "relaymd-stderr.txt": 10,
     }
-    assert (tmp_path / "out/.relaymd-stderr").read_bytes() == b"last words"
+    assert (tmp_path / "out/relaymd-stderr.txt").read_bytes() == b"last words"
 
 
 async def test_the_last_failure_is_that_of_the_latest_lease_that_left_one(

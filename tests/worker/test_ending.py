@@ -18,10 +18,10 @@ async def test_a_failed_attempt_leaves_what_may_explain_it(shop: Shop, named: li
         fail = await shop.desk.until_said("Fail")
     left = shop.root / "left"
     index = await fetch_tree(shop.store, keys.failures(job, Epoch(1)), left)
-    assert {file.path for file in index.files} >= {".relaymd-stdout", ".relaymd-stderr"}
+    assert {file.path for file in index.files} >= {"relaymd-stdout.txt", "relaymd-stderr.txt"}
     assert (left / "ledger.txt").exists() == bool(named)
-    assert "fails, as it was told to" in (left / ".relaymd-stderr").read_text()
-    told = msgspec.json.decode((left / ".relaymd-diagnostics.json").read_bytes(), type=Diagnostics)
+    assert "fails, as it was told to" in (left / "relaymd-stderr.txt").read_text()
+    told = msgspec.json.decode((left / "relaymd-diagnostics.json").read_bytes(), type=Diagnostics)
     assert (told.job, told.epoch, told.worker, told.end) == (job, 1, "w-1", fail.end)
     assert told.disk_free
     assert told.files["ledger.txt"] > 0
