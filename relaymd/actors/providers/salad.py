@@ -148,7 +148,8 @@ class SaladProvider:
         return await self._api.group(), await self._api.instances()
 
     def _claims(self) -> int:
-        return sum(id not in self._cancelled for id in self._live)
+        """Who has lost its machine claims none: a worker on the next one claims that."""
+        return sum(id not in self._cancelled and id not in self._missing for id in self._live)
 
     def _homes(self, instances: Sequence[Instance]) -> dict[AllocationId, str]:
         wanted = [one for one in self._live.values() if one.id not in self._cancelled]
