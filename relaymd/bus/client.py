@@ -1,4 +1,4 @@
-"""The connection to a NATS server. The only module that imports `nats`."""
+"""The connection to a NATS server. With `sturdy`, the only module that imports `nats`."""
 # pyright: reportUnknownMemberType=false
 # nats-py is typed in parts only; what it gives us is checked where it enters.
 
@@ -14,9 +14,8 @@ from typing import Any
 
 import nats.errors
 import structlog
-from nats.aio.client import Client, Server
+from nats.aio.client import Server
 from nats.aio.msg import Msg as NatsMsg
-from nats.protocol import parser
 
 from relaymd.bus.advisories import Disconnection
 from relaymd.bus.bus import NoAnswerError, RefusedError, UnreachableError
@@ -24,6 +23,7 @@ from relaymd.bus.codec import Reply
 from relaymd.bus.messages import RefusalCode
 from relaymd.bus.remote import NatsBus
 from relaymd.bus.replies import Replies
+from relaymd.bus.sturdy import DENIED, SturdyClient
 from relaymd.bus.wire import Collector, Frame
 from relaymd.connection import Role
 
@@ -47,19 +47,8 @@ CLOSING = 2.0
 CREDENTIALS = re.compile(r"^([a-z]+://)?.*@")
 """What of an address must not be shown."""
 
-DENIED = "permissions violation"
 REFUSED = "authorization"
-"""Words of the server's errors, by which nats-py's own can be told apart."""
-
-# To nats-py a vertical tab, a form feed or a carriage return ends a subject, which to the server
-# are letters like any other; it would drop the connection at the line that it cannot read. Of its
-# own messages the server writes two spaces where others have a reply.
-parser.MSG_RE = re.compile(  # pyright: ignore[reportConstantRedefinition]
-    rb"\AMSG +([^ \n]+) +(\d+) +(([^ \n]+) +)?(\d+) *\r\n"
-)
-parser.HMSG_RE = re.compile(  # pyright: ignore[reportConstantRedefinition]
-    rb"\AHMSG +([^ \n]+) +(\d+) +(([^ \n]+) +)?(\d+) +(\d+) *\r\n"
-)
+"""What the server says of credentials that it does not know."""
 
 
 def _nothing() -> None:
@@ -104,7 +93,7 @@ class NatsWire:
         on_reconnect: Callable[[], None],
     ) -> None:
         self._place = place
-        self._client = _Client()
+        self._client = SturdyClient()
         self._inbox = f"_INBOX.{role.value}"
         self._replies = Replies(f"{self._inbox}.{secrets.token_hex(12)}")
         self._collectors: set[asyncio.Queue[Frame | None]] = set()
@@ -264,34 +253,6 @@ class NatsWire:
         self._up.set()
         log.info("nats.reconnected", server=self._place)
         asyncio.get_running_loop().call_soon(self._on_reconnect)
-
-
-class _Client(Client):
-    """nats-py's client closes for good at most errors the server names; ours comes back.
-
-    And it stops reading for good at a message whose subject or headers it cannot decode, which
-    any peer may send; ours passes over it.
-    """
-
-    unreadable = 0
-    """Messages that were passed over."""
-
-    async def _process_msg(
-        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes
-    ) -> None:
-        try:
-            await super()._process_msg(sid, subject, reply, data, headers)
-        except (ValueError, LookupError) as error:
-            self.unreadable += 1
-            if self.unreadable.bit_count() == 1:  # the 1st, 2nd, 4th …: nobody can fill the log
-                where, reason = repr(subject)[:200], str(error)
-                log.warning("nats.unreadable", times=self.unreadable, subject=where, reason=reason)
-
-    async def _process_err(self, err_msg: str) -> None:
-        if DENIED in err_msg:
-            await super()._process_err(err_msg)
-        else:
-            await self._process_op_err(nats.errors.Error(err_msg))
 
 
 def _any_server_soon(servers: list[Server], _info: dict[str, Any]) -> tuple[Server, float]:

@@ -101,7 +101,7 @@ def compiled(patterns: Iterable[str]) -> list[re.Pattern[str]]:
     for pattern in patterns:
         try:
             found.append(re.compile(pattern))
-        except re.error:
+        except (re.error, OverflowError, RecursionError):
             found.append(re.compile(re.escape(pattern)))
     return found
 

@@ -122,9 +122,10 @@ def test_a_line_without_an_end_does_not_fill_the_memory() -> None:
     assert search.feed("needle") is not None
 
 
-def test_a_pattern_that_is_no_expression_is_meant_literally() -> None:
-    search = FatalSearch(compiled(["(unbalanced"]))
-    assert search.feed("an (unbalanced one") == "an (unbalanced one"
+@pytest.mark.parametrize("pattern", ["(unbalanced", "a{99999999999999}"])
+def test_a_pattern_that_is_no_expression_is_meant_literally(pattern: str) -> None:
+    search = FatalSearch(compiled([pattern]))
+    assert search.feed(f"an {pattern} one") == f"an {pattern} one"
 
 
 @pytest.mark.parametrize(

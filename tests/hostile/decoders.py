@@ -1,8 +1,4 @@
-"""Everything that reads what others wrote: good samples of it, and the one kind of refusal it has.
-
-A module of `relaymd` that decodes stands here, or under APART in `test_decoders` with the test
-that throws hostile cases at it instead.
-"""
+"""All that reads what others wrote: good samples of it, and the one kind of refusal it has."""
 
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
