@@ -38,11 +38,12 @@ encode = msgspec.json.encode
 
 
 def decode(data: bytes, as_type: type[T]) -> T:
-    """Raises msgspec.DecodeError whatever is wrong with the bytes."""
+    """Raises msgspec.DecodeError, one printable line, whatever is wrong with the bytes."""
     try:
         return cast(T, _decoder(as_type).decode(data))
     except (ValueError, RecursionError) as error:
-        raise msgspec.DecodeError(str(error)) from error
+        reason = str(error)  # which may quote what was sent
+        raise msgspec.DecodeError(reason if reason.isprintable() else repr(reason)) from error
 
 
 @cache

@@ -69,3 +69,9 @@ def test_an_event_under_another_subject_is_passed_over() -> None:
     body = b'{"job":"j1","epoch":1,"stream":"stdout","offset":0,"text":"","size":0}'
     assert read_event(contract.OUTPUT, "relaymd.output.j1.stdout", body) is not None
     assert read_event(contract.OUTPUT, "relaymd.output.j2.stdout", body) is None
+
+
+def test_what_a_peer_sent_reaches_no_terminal_by_way_of_the_complaint() -> None:
+    with pytest.raises(msgspec.DecodeError) as error:
+        decode(b'{"work": {"type": "\\n\\u001b[2J"}}', m.WorkAnswer)
+    assert str(error.value).isprintable()
