@@ -24,7 +24,7 @@ STACK := --extra worker --extra orchestrator --extra cli
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up demo test test-system fuzz simulate simulate-hour chaos bench bench-all bench-check bench-checkpoint check format lock wheel tools clean
+.PHONY: help up demo test test-system fuzz simulate simulate-hour chaos bench bench-all bench-peers bench-check bench-checkpoint check format lock wheel tools clean
 
 help: ## List these targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -47,6 +47,10 @@ bench: $(VENV)/.dev ## Our figures beside bare probes, quickly. ARGS="control st
 
 bench-all: $(VENV)/.dev ## All of them at length, and beside other schedulers.
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-peers: $(VENV)/.python ## Other schedulers, for bench-all, in an environment of their own.
+	$(PYTHON) -m venv .tools/peers
+	.tools/peers/bin/python -m pip install --quiet hyperqueue 'dask[distributed]' parsl
 
 bench-check: $(VENV)/.dev ## Fails where a ratio is 30 % worse than benchmarks/baseline.json.
 	$(BIN)/python -m benchmarks --quick --check $(ARGS)

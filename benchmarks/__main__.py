@@ -36,6 +36,8 @@ BENCHMARKS = (
     "broker",
     "deaths",
     "idle",
+    "noop",
+    "scale",
     "cli",
     "overhead",
 )

@@ -61,7 +61,7 @@ class Bench:
 
     async def one(self, events: AsyncGenerator[tuple[str, bytes]]) -> Times:
         """One job, from submit to completion, when nothing else runs."""
-        wanted = await self._uploaded()
+        wanted = await self.uploaded()
         await self._bus.ask(contract.SUBMIT, wanted)
         acknowledged = time.perf_counter()
         came: dict[str, float] = {}
@@ -75,7 +75,10 @@ class Bench:
                 break
         return Times(came["started"], came["launched"])
 
-    async def _uploaded(self) -> Submit:
+    async def submit(self, wanted: Submit) -> None:
+        await self._bus.ask(contract.SUBMIT, wanted)
+
+    async def uploaded(self) -> Submit:
         job, packed = JobId(token("j", secrets.token_bytes(8))), self._packed
         await self._store.put_file(keys.bundle(job), packed.path)
         bundle = Bundle(key=keys.bundle(job), digest=packed.digest, size=packed.size)
@@ -89,7 +92,7 @@ async def starts(state: Path, scratch: Path, count: int) -> list[Times]:
         open_store(read_connection(state).storage, state) as store,
         asyncio.timeout(LONGEST + count),
     ):
-        bench = Bench(bus, store, _packed(scratch))
+        bench = Bench(bus, store, packed_bundle(scratch))
         journal = NatsJournal(bus)
         follow = journal.follow(subject=contract.JOB_CHANGED.template.partition("{")[0] + ">")
         async with aclosing(follow) as events:
@@ -100,7 +103,7 @@ async def starts(state: Path, scratch: Path, count: int) -> list[Times]:
     return found[1:]
 
 
-def _packed(scratch: Path) -> bundles.Packed:
+def packed_bundle(scratch: Path) -> bundles.Packed:
     """A bundle that holds nothing but its specification."""
     folder = scratch / "bundle"
     folder.mkdir()

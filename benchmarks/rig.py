@@ -113,9 +113,7 @@ class Plane:
         """Return when the stream has every event, so that nothing goes on in the background."""
         line = await self.operator()
         try:
-            async with asyncio.timeout(READY_WITHIN):
-                while (await first_status(line)).unpublished_events:  # noqa: ASYNC110 - far away
-                    await asyncio.sleep(0.05)
+            await quiet(line)
         finally:
             line.close()
 
@@ -172,6 +170,13 @@ async def _answered(line: Line, subject: str) -> None:
             await asyncio.sleep(LOOK_EVERY)
         else:
             return
+
+
+async def quiet(line: Line) -> None:
+    """Return when the stream has every event."""
+    async with asyncio.timeout(READY_WITHIN):
+        while (await first_status(line)).unpublished_events:  # noqa: ASYNC110 - far away
+            await asyncio.sleep(0.05)
 
 
 async def first_status(line: Line) -> Status:

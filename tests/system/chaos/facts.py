@@ -27,6 +27,8 @@ class Facts:
     def __init__(self, bus: Bus) -> None:
         self.bus = bus
         self.all: list[Fact] = []
+        self.came: dict[int, float] = {}
+        """When each was heard here, by its `seq`: the clock that dates them may be wrong."""
 
     def of(self, job: JobId) -> list[JobChanged]:
         return [fact for fact in self.all if isinstance(fact, JobChanged) and fact.job == job]
@@ -76,6 +78,7 @@ async def following(state: Path) -> AsyncGenerator[Facts, None]:
                     fact = decode(subject, body)
                     assert fact is not None, (subject, body)
                     facts.all.append(fact)
+                    facts.came[fact.seq] = time.time()
 
         reader = tasks.create_task(read())
         try:

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+from tests.system.chaos.clocks import Clock
 from tests.system.stack import Stack
 
 PROGRAM = Path(sys.executable).parent / "relaymd-worker"
@@ -19,13 +20,13 @@ LEAVE_WITHIN = 30.0
 
 @asynccontextmanager
 async def far_workers(
-    stack: Stack, count: int, url: str, folder: Path
+    stack: Stack, count: int, url: str, folder: Path, clock: Clock
 ) -> AsyncGenerator[None, None]:
     """They are kept up as long as the block lasts, and leave in order at its end.
 
-    url: of the server, as they see it. folder: for what they work on.
+    url: of the server, as they see it. folder: for what they work on. clock: theirs.
     """
-    keepers = [_Keeper(stack, f"w-far-{number}", url, folder) for number in range(count)]
+    keepers = [_Keeper(stack, f"w-far-{number}", url, folder, clock) for number in range(count)]
     async with asyncio.TaskGroup() as tasks:
         for keeper in keepers:
             tasks.create_task(keeper.run())
@@ -37,12 +38,13 @@ async def far_workers(
 
 
 class _Keeper:
-    def __init__(self, stack: Stack, name: str, url: str, folder: Path) -> None:
+    def __init__(self, stack: Stack, name: str, url: str, folder: Path, clock: Clock) -> None:
         self._log = stack.state.parent / f"{name}.log"
         self._closed = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
         self._environment = {
             **stack.environment,
+            **clock.environment,
             "RELAYMD_NATS_URL": url,
             "RELAYMD_WORKER_ID": name,
             "RELAYMD_WORKER_CLUSTER": "far",

@@ -5,12 +5,13 @@ import os
 import random
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from relaymd.bus.operating import WorkerView
 from relaymd.core.ids import JobId
+from tests.system.chaos.clocks import Clock
 from tests.system.chaos.facts import Facts
 from tests.system.chaos.gate import Gate
 from tests.system.disks import SmallDisk
@@ -46,6 +47,9 @@ class Target:
     disk: SmallDisk
     facts: Facts
     rng: random.Random
+    clocks: Sequence[Clock] = ()
+    """Of the login node and of the far workers."""
+
     struck: list[Struck] = field(default_factory=list[Struck])
     deaths: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
 
@@ -160,6 +164,12 @@ async def fill_disk(target: Target) -> None:
         target.disk.free()
 
 
+async def step_clock(target: Target) -> None:
+    """Forth or back, and it stays wrong until the next step: less than S3 takes offence at."""
+    target.rng.choice(target.clocks).step(target.rng.uniform(-600, 600))
+    target.note("clock step", recovered=await target.facts.answered_within())
+
+
 FAULTS: Mapping[Fault, int] = {
     kill_worker: 5,
     freeze_worker: 4,
@@ -170,6 +180,7 @@ FAULTS: Mapping[Fault, int] = {
     trouble_store: 3,
     partition: 2,
     fill_disk: 2,
+    step_clock: 2,
 }
 """With how often each is drawn."""
 

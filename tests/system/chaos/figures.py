@@ -33,8 +33,8 @@ def recoveries(struck: Sequence[Struck], facts: Facts) -> dict[str, list[float]]
 
 
 def _first_sign(facts: Facts, job: JobId, signs: set[str], since: float) -> float | None:
-    times = (fact.at for fact in facts.of(job) if fact.kind in signs and fact.at > since)
-    first = next(times, None)
+    times = (facts.came[fact.seq] for fact in facts.of(job) if fact.kind in signs)
+    first = next((at for at in times if at > since), None)
     return first - since if first is not None else None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from relaymd.core.ids import JobId
 from tests.system.bundles import fake_bundle
+from tests.system.chaos.clocks import TRUE_CLOCK
 from tests.system.chaos.facts import Facts
 from tests.system.stack import Stack
 
@@ -60,6 +61,7 @@ async def submit_for_ever(
             *("--tally", str(tally)),
             steps=steps,
             pace=0.1,
+            before=TRUE_CLOCK,
             **keys,
         )
         code, out, _ = await stack.run("submit", bundle, "--title", f"chaos {number}", timeout=120)

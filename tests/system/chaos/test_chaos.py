@@ -18,6 +18,7 @@ from relaymd.connection import read_connection
 from relaymd.core.events import Assigned
 from relaymd.core.job import JobState
 from tests.engines.verify import problems
+from tests.system.chaos.clocks import Clock
 from tests.system.chaos.facts import Facts, following
 from tests.system.chaos.far_workers import far_workers
 from tests.system.chaos.faults import Target, strike
@@ -45,13 +46,17 @@ SETTINGS = {
     "RELAYMD_LEASE_MARGIN_SECONDS": "1",
 }
 FAR = 2
+DISK = 64
+"""Megabytes that the far workers have; they take no job where less than 32 are free."""
 
 
 async def test_whatever_fails_every_job_completes_with_each_step_exactly_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with small_disk(tmp_path / "disk", 16) as disk:
-        async with s3_stack(tmp_path, SETTINGS) as s3, following(s3.stack.state) as facts:
+    with small_disk(tmp_path / "disk", DISK) as disk:
+        here, far = Clock(tmp_path / "clock"), Clock(tmp_path / "far-clock")
+        settings = {**SETTINGS, **here.environment}
+        async with s3_stack(tmp_path, settings) as s3, following(s3.stack.state) as facts:
             stack = s3.stack
             server = urlsplit(read_connection(stack.state).nats_url)
             assert server.hostname is not None
@@ -60,8 +65,8 @@ async def test_whatever_fails_every_job_completes_with_each_step_exactly_once(
             async with gate(server.hostname, server.port) as way:
                 url = f"nats://127.0.0.1:{way.port}"
                 rng = random.Random(SEED)
-                target = Target(stack, s3.proxy, way, disk, facts, rng)
-                async with far_workers(stack, FAR, url, disk.folder / "workers"):
+                target = Target(stack, s3.proxy, way, disk, facts, rng, (here, far))
+                async with far_workers(stack, FAR, url, disk.folder / "workers", far):
                     await hurt(target, jobs, memory, tmp_path)
             await until_idle(stack, facts)
             lines = [
