@@ -17,6 +17,9 @@ from relaymd.core.scheduling import urgency
 LONGEST_REST = 3600.0
 """Seconds; no backoff is longer."""
 
+SET_BACK = 1.0
+"""Seconds by which a clock must go back to have been set: what a daemon trims is less."""
+
 Line: TypeAlias = "SortedKeyList[Job, tuple[int, UnixTime, JobId]]"
 """The waiting jobs of one class, the most urgent first."""
 
@@ -28,6 +31,8 @@ class Backlog:
         self._ready: dict[Requirements, Line] = {}
         self._resting: SortedKeyList[Job, tuple[UnixTime, JobId]] = SortedKeyList(key=_wake_up)
         self._jobs: dict[JobId, Job] = {}
+        self._woken: UnixTime | None = None
+        """When it was looked last for jobs whose time has come."""
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -58,8 +63,13 @@ class Backlog:
     def wake(self, now: UnixTime) -> None:
         """Let the jobs whose backoff is over join their lines.
 
-        So do those that would rest longer than anything ever does: the clock was set back.
+        So do those that joined the queue in what is the future now, for the clock was set back,
+        and those that would rest longer than anything ever does.
         """
+        if self._woken is None or now < self._woken - SET_BACK:
+            for job in [job for job in self._resting if job.queued_at > now + SET_BACK]:
+                self._rouse(self._resting.index(job))
+        self._woken = now
         while self._resting and self._resting[0].not_before <= now:
             self._rouse(0)
         while self._resting and self._resting[-1].not_before > now + LONGEST_REST:

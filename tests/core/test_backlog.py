@@ -22,6 +22,7 @@ def job(
     need: Requirements = ANY,
     priority: int = 0,
     at: float = 0.0,
+    queued_at: float = 0.0,
     not_before: float = 0.0,
 ) -> Job:
     return msgspec.structs.replace(
@@ -30,6 +31,7 @@ def job(
         requirements=need,
         priority=priority,
         submitted_at=UnixTime(at),
+        queued_at=UnixTime(queued_at),
         not_before=UnixTime(not_before),
     )
 
@@ -96,6 +98,28 @@ def test_after_the_clock_was_set_back_nobody_rests_longer_than_anything_does() -
     backlog = Backlog()
     backlog.put(job("a", not_before=NOW + LONGEST_REST + 1))
     backlog.put(job("b", not_before=NOW + 1))
+    backlog.wake(NOW)
+    assert order(backlog) == ["a"]
+
+
+def test_after_the_clock_was_set_back_nobody_waits_for_a_time_that_the_wrong_one_named() -> None:
+    """Found by chaos: a backoff of a second became a quarter of an hour."""
+    backlog = Backlog()
+    backlog.wake(NOW)
+    backlog.put(job("a", queued_at=NOW, not_before=NOW + 1))
+    backlog.wake(UnixTime(NOW - 0.5))
+    assert order(backlog) == []
+    backlog.wake(UnixTime(NOW - 900))
+    assert order(backlog) == ["a"]
+    backlog.put(job("b", queued_at=NOW - 900, not_before=NOW - 899))
+    backlog.wake(UnixTime(NOW - 899.5))
+    assert order(backlog) == ["a"]
+
+
+def test_so_it_is_after_a_restart_that_came_later_than_the_step() -> None:
+    backlog = Backlog()
+    backlog.put(job("a", queued_at=NOW + 900, not_before=NOW + 901))
+    backlog.put(job("b", queued_at=NOW, not_before=NOW + 1))
     backlog.wake(NOW)
     assert order(backlog) == ["a"]
 
