@@ -23,6 +23,7 @@ from benchmarks.checkpoint import peers
 from benchmarks.checkpoint.ours import Ours
 from benchmarks.checkpoint.server import serving
 from benchmarks.checkpoint.table import Figure, Row, judged, printed
+from relaymd import process
 from relaymd.config import StorageConfig, StorageKind
 from relaymd.storage.open import open_store, prepare_store
 
@@ -163,7 +164,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="relaymd-bench-", dir=asked.scratch) as folder:
         wanted = {*asked.backends}
         work = bench(asked.size * MIB, asked.rounds, wanted, Path(folder), asked.json)
-        return 0 if asyncio.run(work) else 1
+        return 0 if process.run(work) else 1
 
 
 if __name__ == "__main__":
