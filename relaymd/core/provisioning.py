@@ -1,18 +1,14 @@
-"""Demand against capacity: what to submit to which provider, and what to take back.
+"""What there is, what can be asked for, and what to do about it: the words of `core.planning`."""
 
-This page plans over whole states: the classes of waiting jobs, the seats that are idle, the
-allocations that are on their way. One queued job never causes two allocations.
-"""
-
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import TypeAlias
 
 import msgspec
 
-from relaymd.core.allocation import Allocation, AllocationState
+from relaymd.core.allocation import Allocation
 from relaymd.core.clusters import Strategy
-from relaymd.core.ids import AllocationId
-from relaymd.core.resources import ProviderKind, Requirements, Seat, misfit, surplus
+from relaymd.core.ids import AllocationId, UnixTime, WorkerId
+from relaymd.core.resources import ProviderKind, Requirements, Seat
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,127 +41,96 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     wall_spread: float = 0.0
     """Share by which allocations are asked for shorter, so that not all end at once."""
 
+    outlives_worker: bool = False
+    """Whether an allocation stays, and costs, when its worker has left."""
+
+    disabled: str = ""
+    """Who or what took it out of use; then what is on its way there is taken back as well."""
+
     closed: str = ""
-    """Why nothing may be asked of it now; empty: it may."""
+    """Why nothing may be asked of it just now; empty: it may."""
 
 
-class Submit(msgspec.Struct, frozen=True):
+class Supply(msgspec.Struct, frozen=True, kw_only=True):
+    """What there is."""
+
+    seats: Collection[Seat] = ()
+    """Of all workers that take work, busy ones included."""
+
+    idle: Collection[Seat] = ()
+    """Those that take the next job, or will in a moment."""
+
+    allocations: Collection[Allocation] = ()
+    """All that have not ended."""
+
+    manned: Collection[AllocationId] = ()
+    """Those whose worker is registered."""
+
+    expected: Mapping[AllocationId, UnixTime] = {}
+    """When the provider believes that one of its queue starts."""
+
+
+class PlanningPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """In seconds."""
+
+    overflow_after: float = 600.0
+    """Salad gets what no cluster has started, or will start, within this time."""
+
+    ending: float = 300.0
+    """A worker whose allocation ends within this time, or within a quarter of it, is none."""
+
+
+class Submit(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask for one allocation."""
+
     cluster: str
-    count: int
-    reason: str
+    image: str | None = None
+    wall_seconds: float | None = None
+    reason: str = ""
 
 
 class Withdraw(msgspec.Struct, frozen=True):
-    """Take back an allocation that has not become a worker and is not needed."""
+    """Take back an allocation that has no worker and is not needed."""
 
     allocation: AllocationId
 
 
-ProvisionCommand: TypeAlias = Submit | Withdraw
+class Retire(msgspec.Struct, frozen=True):
+    """Let a worker leave that has nothing to do and whose allocation costs."""
+
+    worker: WorkerId
 
 
-def plan(
-    demand: Mapping[Requirements, int],
-    idle: Collection[Seat],
-    allocations: Collection[Allocation],
-    offers: Sequence[Offer],
-) -> list[ProvisionCommand]:
-    """What to do now.
-
-    demand: waiting jobs of each class. idle: seats of workers that take work. allocations: all
-    that have not ended. offers: in no order; they are used by rank, then by name.
-    """
-    ranked = sorted(offers, key=lambda offer: (offer.provider.rank, offer.cluster))
-    coming = {offer.cluster: _coming(offer, allocations) for offer in ranked}
-    room = {offer.cluster: max(offer.limit - _live(offer, allocations), 0) for offer in ranked}
-    spare_seats = list(idle)
-    spare_coming = {offer.cluster: coming[offer.cluster] * offer.slots for offer in ranked}
-    wanted: dict[str, int] = {}
-    for need, fitting in _pickiest_first(demand, ranked):
-        left = _take_idle(need, demand[need], spare_seats)
-        left = _take_coming(left, fitting, spare_coming)
-        for offer in fitting:
-            if left <= 0 or offer.closed:
-                continue
-            new = min(-(-left // offer.slots), room[offer.cluster])
-            room[offer.cluster] -= new
-            wanted[offer.cluster] = wanted.get(offer.cluster, 0) + new
-            spare_coming[offer.cluster] += max(new * offer.slots - left, 0)
-            left -= new * offer.slots
-    submits = [
-        Submit(cluster, count, f"{sum(demand.values())} jobs wait")
-        for cluster, count in wanted.items()
-        if count > 0
-    ]
-    return [*submits, *_surplus(ranked, spare_coming, allocations)]
+ProvisionCommand: TypeAlias = Submit | Withdraw | Retire
 
 
-def _coming(offer: Offer, allocations: Collection[Allocation]) -> int:
-    return sum(
-        allocation.cluster == offer.cluster and _is_coming(allocation) for allocation in allocations
-    )
+class Coming(msgspec.Struct, frozen=True, kw_only=True):
+    """Jobs of a class that wait for allocations on their way to one cluster."""
+
+    cluster: str
+    jobs: int
+    pending: bool = True
+    """Whether these wait in the cluster's queue; else they start."""
+
+    expected: UnixTime | None = None
+    """When the first of these starts, as the cluster believes."""
 
 
-def _is_coming(allocation: Allocation) -> bool:
-    return allocation.is_coming
+class Outlook(msgspec.Struct, frozen=True, kw_only=True):
+    """What a class of waiting jobs can hope for, in the order in which its jobs get it."""
+
+    idle: int = 0
+    """So many find an idle seat."""
+
+    coming: tuple[Coming, ...] = ()
+    asked: tuple[tuple[str, int], ...] = ()
+    """Clusters of which allocations are asked for now, and for how many of its jobs."""
+
+    obstacles: tuple[str, ...] = ()
+    """Why nothing is asked for the rest: a reason for each cluster."""
 
 
-def _live(offer: Offer, allocations: Collection[Allocation]) -> int:
-    return sum(
-        allocation.cluster == offer.cluster and allocation.state is not AllocationState.ENDED
-        for allocation in allocations
-    )
-
-
-def _pickiest_first(
-    demand: Iterable[Requirements], offers: Sequence[Offer]
-) -> list[tuple[Requirements, list[Offer]]]:
-    """The classes and the offers that fit them: who can go anywhere leaves room to who cannot."""
-    fits = [
-        (need, [offer for offer in offers if misfit(need, offer.template) is None])
-        for need in demand
-    ]
-    return sorted(fits, key=lambda fit: len(fit[1]))
-
-
-def _take_idle(need: Requirements, waiting: int, spare: list[Seat]) -> int:
-    """How many of the waiting find no idle seat; the seats they find are taken from `spare`."""
-    fitting = [seat for seat in spare if misfit(need, seat) is None]
-    # As the scheduler would: a job that needs no GPU leaves those seats to whoever does.
-    for seat in sorted(fitting, key=lambda seat: surplus(need, seat))[:waiting]:
-        spare.remove(seat)
-        waiting -= 1
-    return waiting
-
-
-def _take_coming(waiting: int, offers: Sequence[Offer], spare: dict[str, int]) -> int:
-    """How many of the waiting are left when all that is on its way, anywhere, has been taken.
-
-    Before anything new is asked for: a better place is no reason to ask a second time.
-    """
-    for offer in offers:
-        covered = min(waiting, spare[offer.cluster])
-        spare[offer.cluster] -= covered
-        waiting -= covered
-    return waiting
-
-
-def _surplus(
-    offers: Sequence[Offer],
-    spare: Mapping[str, int],
-    allocations: Collection[Allocation],
-) -> list[Withdraw]:
-    """The youngest coming allocations that no waiting job needs any more."""
-    commands: list[Withdraw] = []
-    for offer in offers:
-        pending = sorted(
-            (
-                allocation
-                for allocation in allocations
-                if allocation.cluster == offer.cluster and _is_coming(allocation)
-            ),
-            key=lambda allocation: (allocation.requested_at, allocation.id),
-        )
-        unneeded = min(spare[offer.cluster] // offer.slots, len(pending))
-        commands += [Withdraw(allocation.id) for allocation in pending[len(pending) - unneeded :]]
-    return commands
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    commands: tuple[ProvisionCommand, ...] = ()
+    outlooks: Mapping[Requirements, Outlook] = {}
+    """For each class that waits."""
