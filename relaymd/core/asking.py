@@ -10,6 +10,7 @@ from relaymd.core.demand import Demand
 from relaymd.core.ids import UnixTime
 from relaymd.core.provisioning import Offer, PlanningPolicy, Supply
 from relaymd.core.resources import Seat, misfit
+from relaymd.core.wide import width
 
 Rank: TypeAlias = tuple[int, int, int, float, int]
 """Choices, urgency, what it has, age; and the class, which decides between equals."""
@@ -35,7 +36,13 @@ class Asking:
         self._room = {offer.cluster: _room(offer, supply) for offer in offers}
         self._queue = {offer.cluster: _queue(offer, supply) for offer in offers}
         self._present = _present(supply, offers, now, policy)
-        self._refusals = [self._refused(each) for each in demand]
+        self._widths = [self._fitting(each) for each in demand]
+        self._refusals = [
+            {offer: self._refusal(each, offers[offer]) for offer in fitting}
+            for each, fitting in zip(demand, self._widths, strict=True)
+        ]
+        """For each offer that fits, why it may not be asked however much room it has."""
+
         self._spare = [0] * len(offers)
         self.new = [0] * len(offers)
         self.asked: list[dict[int, int]] = [{} for _ in demand]
@@ -89,7 +96,7 @@ class Asking:
         """
         demand = self._demand[member]
         choices = sum(
-            offer in tier and (self._spare[offer] > 0 or self._is_open(offer, refusal))
+            offer in tier and (self._has_spare(member, offer) or self._is_open(offer, refusal))
             for offer, refusal in self._refusals[member].items()
         )
         return (choices, -demand.priority, served, -demand.patience, member)
@@ -98,13 +105,16 @@ class Asking:
         """One step for a class: for how many of its jobs, and whether a cluster became full."""
         fitting = [item for item in self._refusals[member].items() if item[0] in tier]
         for offer, _ in fitting:
-            if self._spare[offer] > 0:
+            if self._has_spare(member, offer):
                 return self._take(member, offer, left), False
         for offer, refusal in fitting:
             if self._is_open(offer, refusal):
                 full = self._add(offer)
                 return self._take(member, offer, left), full
         return 0, False
+
+    def _has_spare(self, member: int, offer: int) -> bool:
+        return self._spare[offer] >= self._widths[member][offer]
 
     def _is_open(self, offer: int, refusal: str) -> bool:
         cluster = self._offers[offer].cluster
@@ -120,18 +130,16 @@ class Asking:
         return not self._is_open(offer, "")
 
     def _take(self, member: int, offer: int, left: int) -> int:
-        got = min(left, self._spare[offer])
-        self._spare[offer] -= got
+        width = self._widths[member][offer]
+        got = min(left, self._spare[offer] // width)
+        self._spare[offer] -= got * width
         self.asked[member][offer] = self.asked[member].get(offer, 0) + got
         return got
 
-    def _refused(self, demand: Demand) -> dict[int, str]:
-        """For each offer that fits, why it may not be asked however much room it has."""
-        return {
-            number: self._refusal(demand, offer)
-            for number, offer in enumerate(self._offers)
-            if misfit(demand.need, offer.template) is None
-        }
+    def _fitting(self, demand: Demand) -> dict[int, int]:
+        """The offers that fit, and how many slots of their workers a job takes."""
+        widths = (width(demand.need, offer.template, offer.slots) for offer in self._offers)
+        return {number: taken for number, taken in enumerate(widths) if taken}
 
     def _refusal(self, demand: Demand, offer: Offer) -> str:
         if offer.disabled or offer.closed:
@@ -142,7 +150,7 @@ class Asking:
             hours = offer.jit_threshold / 3600
             return f"it is asked once a job has waited {hours:g} h (strategy jit_threshold)"
         present = self._present.get(offer.cluster, ())
-        if any(misfit(demand.need, seat) is None for seat in present):
+        if any(width(demand.need, seat, offer.slots) for seat in present):
             return f"it has, or will have, a worker for such jobs (strategy {offer.strategy})"
         return ""
 

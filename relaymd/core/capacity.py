@@ -1,5 +1,6 @@
 """Places for jobs by kind: idle seats, and allocations that will bring seats."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from enum import IntEnum
 
@@ -31,6 +32,9 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """One of them, or the template of its offer."""
 
     places: int
+    slots: int = 1
+    """Places that one worker has."""
+
     seats: tuple[Seat, ...] = ()
     """Idle seats, those to be used last at the end."""
 
@@ -82,7 +86,13 @@ def is_coming(allocation: Allocation, offer: Offer, manned: Collection[Allocatio
 
 def _idle(seats: Collection[Seat]) -> list[Kind]:
     found = [
-        Kind(stage=Stage.IDLE, seat=same[0], places=len(same), seats=tuple(same))
+        Kind(
+            stage=Stage.IDLE,
+            seat=same[0],
+            places=len(same),
+            slots=max(Counter(seat.worker for seat in same).values()),
+            seats=tuple(same),
+        )
         for same in groups(sorted(seats, key=lambda seat: (seat.worker, seat.slot)))
     ]
     return sorted(found, key=lambda kind: (kind.seat.provider.rank, kind.seat.cluster))
@@ -112,6 +122,7 @@ def _kind(stage: Stage, offer: Offer, held: Sequence[Allocation]) -> Kind:
         stage=stage,
         seat=offer.template,
         places=0 if offer.disabled else len(held) * offer.slots,
+        slots=offer.slots,
         offer=offer,
         allocations=tuple(sorted(held, key=lambda one: (one.is_pending, one.requested_at, one.id))),
     )

@@ -17,6 +17,9 @@ class Matching:
     def __init__(self, spare: Sequence[int], classes: int) -> None:
         self.spare = [*spare]
         self.taken: list[dict[int, int]] = [{} for _ in range(classes)]
+        self._wide: list[dict[int, int]] = [{} for _ in range(classes)]
+        """Members that take several places each."""
+
         self._fits: list[Sequence[int]] = [()] * classes
         self._holders: list[set[int]] = [set() for _ in spare]
         self._full: set[int] = set()
@@ -40,7 +43,22 @@ class Matching:
 
     def has(self, member: int) -> int:
         """How many of a class have a place."""
-        return sum(self.taken[member].values())
+        return sum(self.taken[member].values()) + sum(self._wide[member].values())
+
+    def places(self, member: int) -> dict[int, int]:
+        """How many of a class have a place of each kind."""
+        found = {kind: count for kind, count in self.taken[member].items() if count}
+        for kind, count in self._wide[member].items():
+            found[kind] = found.get(kind, 0) + count
+        return found
+
+    def add_wide(self, member: int, count: int, kind: int, width: int) -> int:
+        """As `add`, for members of which each takes several places of one kind. They stay."""
+        found = min(count, self.spare[kind] // width)
+        if found > 0:
+            self.spare[kind] -= found * width
+            self._wide[member][kind] = self._wide[member].get(kind, 0) + found
+        return max(found, 0)
 
     def _path(self, member: int) -> list[tuple[int, int]] | None:
         """The shortest chain of (class, kind it moves to) that ends at a spare place."""

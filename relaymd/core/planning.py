@@ -34,7 +34,8 @@ from relaymd.core.provisioning import (
     Supply,
     Withdraw,
 )
-from relaymd.core.resources import ProviderKind, Requirements, misfit, surplus
+from relaymd.core.resources import ProviderKind, Requirements, surplus
+from relaymd.core.wide import width
 
 GOLDEN = 0.618034
 """Multiples of it, without their whole part, are spread evenly however many there are."""
@@ -70,7 +71,7 @@ class _Pass:
         self._supply = supply
         self._offers = offers
         self._kinds = kinds(supply, offers, now=now, policy=policy)
-        self._fits = [self._fitting(demand.need) for demand in classes]
+        self._widths = [self._width(demand.need) for demand in classes]
         self._matching = self._match(tuple(Stage))
         self._asking = Asking(classes, supply, offers, now=now, policy=policy)
 
@@ -86,13 +87,17 @@ class _Pass:
 
     # -- what is there
 
-    def _fitting(self, need: Requirements) -> list[int]:
+    def _width(self, need: Requirements) -> dict[int, int]:
+        """How many places of each kind a job of the class takes, the preferred kind first."""
         fitting = [
-            (kind.stage, surplus(need, kind.seat), number)
+            (kind.stage, taken, surplus(need, kind.seat), number)
             for number, kind in enumerate(self._kinds)
-            if misfit(need, kind.seat) is None
+            if (taken := width(need, kind.seat, kind.slots))
         ]
-        return [number for *_, number in sorted(fitting)]
+        return {number: taken for _, taken, _, number in sorted(fitting)}
+
+    def _fits(self, member: int) -> list[int]:
+        return [number for number, taken in self._widths[member].items() if taken == 1]
 
     def _match(self, stages: Collection[Stage]) -> Matching:
         """Fill the places of these stages, one stage after the other."""
@@ -102,11 +107,20 @@ class _Pass:
                 if kind.stage is stage:
                     matching.open(number, kind.places)
             for member, demand in enumerate(self._classes):
-                matching.add(member, demand.waiting - matching.has(member), self._fits[member])
+                matching.add(member, demand.waiting - matching.has(member), self._fits(member))
+            self._match_wide(matching)
         return matching
 
+    def _match_wide(self, matching: Matching) -> None:
+        """Those that take several places each get what the others left."""
+        for member, demand in enumerate(self._classes):
+            for kind, taken in self._widths[member].items():
+                if taken > 1:
+                    left = demand.waiting - matching.has(member)
+                    matching.add_wide(member, left, kind, taken)
+
     def _has(self, member: int, stage: Stage) -> int:
-        taken = self._matching.taken[member].items()
+        taken = self._matching.places(member).items()
         return sum(count for number, count in taken if self._kinds[number].stage is stage)
 
     # -- what is asked for
@@ -137,7 +151,7 @@ class _Pass:
             ],
             len(self._classes),
         )
-        return [count - salad.add(n, count, self._fits[n]) for n, count in enumerate(late)]
+        return [count - salad.add(n, count, self._fits(n)) for n, count in enumerate(late)]
 
     def _overdue(self, member: int, left: int) -> int:
         """How many of those without a place have waited long enough for Salad."""
@@ -198,8 +212,8 @@ class _Pass:
     def _outlook(self, member: int, left: int) -> Outlook:
         coming = [
             self._on_its_way(self._kinds[number], count)
-            for number, count in self._matching.taken[member].items()
-            if count and self._kinds[number].stage is not Stage.IDLE
+            for number, count in self._matching.places(member).items()
+            if self._kinds[number].stage is not Stage.IDLE
         ]
         return Outlook(
             idle=self._has(member, Stage.IDLE),

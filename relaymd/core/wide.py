@@ -16,6 +16,17 @@ def joined(need: Requirements, seats: Iterable[Seat]) -> Seat | None:
     return min(found, key=lambda seat: _preference(need, seat), default=None)
 
 
+def width(need: Requirements, seat: Seat, slots: int) -> int:
+    """How many of so many equal slots of a worker a job takes; 0: all of them are not enough."""
+    if misfit(need, seat) is None:
+        return 1
+    if need.gpus < 2 or slots < 2:
+        return 0
+    equal = [msgspec.structs.replace(seat, slot=number) for number in range(slots)]
+    found = _fewest(need, equal)
+    return len(found.slots) if found is not None else 0
+
+
 def kept_free(
     need: Requirements, seats: Collection[Seat], idle: Collection[Seat]
 ) -> frozenset[tuple[WorkerId, int]]:

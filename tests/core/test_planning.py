@@ -76,6 +76,17 @@ def test_the_spare_slots_of_a_new_allocation_serve_the_next_class() -> None:
     assert submits(found) == {"a": 1}
 
 
+def test_a_job_for_several_gpus_takes_several_slots() -> None:
+    two = Requirements(gpus=2)
+    offers = [offer("a", slots=4, gpus=(GPU,))]
+    assert submits(planned({two: 2}, offers)) == {"a": 1}
+    assert submits(planned({two: 3}, offers)) == {"a": 2}
+    assert planned({two: 2}, offers, held=[allocation("x", "a")]).commands == ()
+    assert planned({two: 1}, offers, idle=[seat("w1", GPU), seat("w1", GPU)]).commands == ()
+    apart = [seat("w1", GPU), seat("w2", GPU)]
+    assert submits(planned({two: 1}, offers, idle=apart)) == {"a": 1}
+
+
 def test_nothing_is_asked_for_that_would_not_fit() -> None:
     assert planned({ONE_GPU: 3}, [offer("a")]).commands == ()
 
