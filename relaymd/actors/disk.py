@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 
 from relaymd.core.allocation import Allocation
+from relaymd.core.clusters import Switch
 from relaymd.core.ids import AllocationId, Epoch, JobId, UnixTime, WorkerId
 from relaymd.core.job import Job, JobState
 from relaymd.core.quarantine import Node
@@ -43,11 +44,12 @@ class Batch(msgspec.Struct, kw_only=True):
     workers: dict[WorkerId, Worker | None] = {}
     allocations: dict[AllocationId, Allocation] = {}
     nodes: dict[str, Node | None] = {}
+    switches: dict[str, Switch] = {}
     published: int | None = None
     """All events up to this one are known to be in the stream."""
 
     def __bool__(self) -> bool:
-        return bool(self.events or self.jobs or self.workers or self.allocations)
+        return bool(self.events or self.jobs or self.workers or self.allocations or self.switches)
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +62,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     allocations: Sequence[Allocation]
     """Those that have not ended."""
 
+    switches: Sequence[Switch] = ()
     counts: dict[JobState, int]
     """How many jobs are in each state, final ones as well."""
 

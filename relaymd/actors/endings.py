@@ -1,13 +1,23 @@
-"""Ends a lease in place of its worker, and lets the job go on elsewhere if it may."""
+"""Ends a lease in place of its worker, so that the job may go on elsewhere; lets workers go."""
 
 import asyncio
 from collections.abc import Callable
+
+import msgspec
 
 from relaymd.actors.ledger import Ledger
 from relaymd.core.events import Failed, Interrupted
 from relaymd.core.job import Job, JobState
 from relaymd.core.outcome import AttemptEnd, Outcome
 from relaymd.core.retry import follow
+from relaymd.core.worker import Worker, WorkerDraining
+
+
+def retire(ledger: Ledger, worker: Worker, reason: str) -> None:
+    """Let a worker leave: it gets no more work, and gives back what it holds."""
+    if not worker.leaving:
+        leaving = msgspec.structs.replace(worker, leaving=True, leaving_because=reason)
+        ledger.put_worker(leaving, WorkerDraining(reason=reason))
 
 
 def interrupt(
@@ -17,13 +27,14 @@ def interrupt(
     *,
     jitter: Callable[[], float],
     charged: bool = True,
+    outcome: Outcome = Outcome.INTERRUPTED,
 ) -> asyncio.Future[Job]:
     """Record that the live lease is over though the job is not.
 
     charged: whether it counts against the job. What was never started never does.
     """
     assert job.lease is not None
-    end = AttemptEnd(outcome=Outcome.INTERRUPTED, reason=reason)
+    end = AttemptEnd(outcome=outcome, reason=reason)
     event: Interrupted | Failed
     if charged and job.state is not JobState.ASSIGNED:
         event = follow(job, end, now=ledger.wall(), jitter=jitter())

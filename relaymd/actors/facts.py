@@ -55,6 +55,13 @@ def provider_changed(
     return EventRow(seq=seq, subject=subject, kind=kind, at=at, body=_encode(fact))
 
 
+def cluster_changed(seq: int, at: UnixTime, cluster: str, kind: str, reason: str) -> EventRow:
+    """About the cluster itself and none of its allocations."""
+    fact = ProviderChanged(seq=seq, at=at, cluster=cluster, kind=kind, reason=reason)
+    subject = contract.PROVIDER_CHANGED.of(fact)
+    return EventRow(seq=seq, subject=subject, kind=kind, at=at, body=_encode(fact))
+
+
 def _kind(event: Any) -> str:
     """The tag that the event carries on the wire."""
     return str(event.__struct_config__.tag)

@@ -12,6 +12,7 @@ from relaymd.actors.disk import Batch, Disk, EventRow, Place
 from relaymd.actors.state import State
 from relaymd.core.allocation import Allocation
 from relaymd.core.backlog import Backlog
+from relaymd.core.clusters import Switch
 from relaymd.core.events import JobEvent, Submitted
 from relaymd.core.ids import AllocationId, JobId, UnixTime, WorkerId
 from relaymd.core.job import Job, JobState, apply
@@ -95,6 +96,11 @@ class Ledger:
     def allocations(self) -> Mapping[AllocationId, Allocation]:
         """All that have not ended."""
         return self._state.allocations
+
+    @property
+    def switches(self) -> Mapping[str, Switch]:
+        """What operators said about clusters, by the cluster."""
+        return self._state.switches
 
     @property
     def counts(self) -> Mapping[JobState, int]:
@@ -241,6 +247,16 @@ class Ledger:
         self._state.put_allocation(allocation)
         self._commits.pending.batch.allocations[allocation.id] = allocation
         return self._commits.pending.promise(allocation)
+
+    def put_switch(self, switch: Switch) -> asyncio.Future[Switch]:
+        """Note what an operator said about a cluster."""
+        self._check()
+        kind = "enabled" if switch.enabled else "disabled"
+        row = facts.cluster_changed(self._next(), switch.at, switch.cluster, kind, switch.by)
+        self._append(row)
+        self._state.switches[switch.cluster] = switch
+        self._commits.pending.batch.switches[switch.cluster] = switch
+        return self._commits.pending.promise(switch)
 
     def published(self, seq: int) -> None:
         """The stream has all events up to this one. Stored with the next commit."""

@@ -34,5 +34,6 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         "CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID",
     ),
     ("CREATE TABLE nodes (id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID",),
+    ("CREATE TABLE switches (cluster TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID",),
 )
 """Statement by statement, one tuple a version; `PRAGMA user_version` counts the versions."""

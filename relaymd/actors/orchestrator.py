@@ -12,7 +12,7 @@ from relaymd.actors.ledger import Ledger
 from relaymd.actors.outbox import Outbox
 from relaymd.actors.presence import Presence
 from relaymd.actors.providers.provider import Provider
-from relaymd.actors.provisioner import Provisioner
+from relaymd.actors.provisioner import POLICY, Provisioner
 from relaymd.actors.reaper import Reaper
 from relaymd.actors.registry import Hints, Registry
 from relaymd.actors.reports import Reports
@@ -22,6 +22,7 @@ from relaymd.actors.supervisor import Supervisor
 from relaymd.actors.views import Views
 from relaymd.bus.bus import Bus, Journal
 from relaymd.bus.operating import ActorStatus
+from relaymd.core.provisioning import PlanningPolicy
 from relaymd.core.reaping import LivenessPolicy
 from relaymd.core.restarts import RestartPolicy
 
@@ -45,6 +46,7 @@ class World:
     rng: Random
     policy: LivenessPolicy
     restarts: RestartPolicy
+    planning: PlanningPolicy = POLICY
     hints: Hints | None = None
     reachable: Callable[[], bool] = lambda: True
     """Whether our own connection stands: while it does not, nobody is silent."""
@@ -58,7 +60,7 @@ def orchestrator(world: World) -> Supervisor:
     bus, ledger, presence, policy = world.bus, world.ledger, world.presence, world.policy
     jitter = world.rng.random
     asks, sightings = Asks(ledger, presence), Sightings()
-    views = Views(ledger, presence, asks, policy)
+    views = Views(ledger, presence, asks, sightings, policy)
     started_at = ledger.wall()
 
     def health() -> tuple[ActorStatus, ...]:
@@ -81,7 +83,13 @@ def orchestrator(world: World) -> Supervisor:
             reachable=world.reachable,
         ),
         "provisioner": lambda: Provisioner(
-            bus, ledger, presence, sightings, world.providers, entropy=world.rng.randbytes
+            bus,
+            ledger,
+            presence,
+            sightings,
+            world.providers,
+            entropy=world.rng.randbytes,
+            policy=world.planning,
         ),
         "outbox": lambda: Outbox(bus, ledger, world.journal),
     }

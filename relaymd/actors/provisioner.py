@@ -4,34 +4,35 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar
 
-import msgspec
 import structlog
 
+from relaymd.actors import pushes
+from relaymd.actors.accounts import Accounts
 from relaymd.actors.actor import Actor
 from relaymd.actors.bell import Bell
 from relaymd.actors.commits import LedgerUnavailableError
+from relaymd.actors.endings import retire
 from relaymd.actors.ledger import Ledger
+from relaymd.actors.liaison import Ask, Liaison, TakeBack
+from relaymd.actors.planner import Planner
 from relaymd.actors.presence import Presence
-from relaymd.actors.providers.provider import Provider, ProviderError
+from relaymd.actors.providers.provider import Provider, ProviderError, ProviderRefusedError
 from relaymd.actors.sightings import Sightings
-from relaymd.bus import contract
-from relaymd.bus.bus import Bus
-from relaymd.bus.messages import Done
-from relaymd.bus.operating import WindDown
+from relaymd.bus import contract, operating
+from relaymd.bus import messages as m
+from relaymd.bus.bus import Bus, RefusedError
 from relaymd.bus.subjects import Binding
-from relaymd.core.allocation import Allocation, AllocationState, Sighting, Whereabouts
-from relaymd.core.ids import AllocationId, Monotonic, token
-from relaymd.core.provisioning import Offer, Submit, Withdraw, plan
-from relaymd.core.reaping import Evidence, evidence
-from relaymd.core.resources import Seat
-from relaymd.core.restarts import RestartPolicy
+from relaymd.core.allocation import Allocation
+from relaymd.core.clusters import Switch
+from relaymd.core.ids import AllocationId, token
+from relaymd.core.provisioning import Plan, PlanningPolicy, Retire, Submit, Withdraw
 
 log = structlog.get_logger(__name__)
 
-HEALTH = RestartPolicy(intensity=8, period=600.0, backoff=0.5)
-"""How a provider is left alone after allocations that never became workers."""
+POLICY = PlanningPolicy()
 
-GONE_AT_MOST = 60.0
+WIND_DOWN_WITHIN = 1.5
+"""Seconds for which what is being asked for is waited for when the stack goes down."""
 
 
 class Provisioner(Actor):
@@ -41,6 +42,8 @@ class Provisioner(Actor):
             └─────────────┴───────────────────────┘
 
     Asked for under our id: after a crash in between, the provider is asked whether it knows it.
+    A turn only reads, decides and writes; each provider is spoken to beside it, by a task of
+    its own, so that one that hangs holds up nobody.
     """
 
     name: ClassVar[str] = "provisioner"
@@ -55,169 +58,180 @@ class Provisioner(Actor):
         providers: Sequence[Provider],
         *,
         entropy: Callable[[int], bytes],
+        policy: PlanningPolicy = POLICY,
     ) -> None:
         """entropy: gives so many random bytes."""
         super().__init__(bus)
         self._ledger = ledger
         self._presence = presence
         self._sightings = sightings
-        self._providers = {provider.cluster: provider for provider in providers}
+        self._liaisons = {one.cluster: Liaison(one, presence.clock) for one in providers}
         self._entropy = entropy
-        self._failures: dict[str, list[Monotonic]] = {}
-        self._withdrawn: set[AllocationId] = set()
+        self._accounts = Accounts(ledger, sightings)
+        self._planner = Planner(ledger, presence, sightings, self._liaisons, self._accounts, policy)
         self._winding_down = False
         self._resting = asyncio.Event()
+        self._resting.set()
 
     def bindings(self) -> Iterable[Binding]:
         yield contract.WIND_DOWN.answered_by(self.wind_down)
+        yield contract.CLUSTERS.answered_by(self.clusters)
+        yield contract.SWITCH.answered_by(self.switch)
+        yield contract.PLAN.answered_by(self.plan)
 
     def bells(self) -> Iterable[Bell]:
         yield self._ledger.queued
 
-    def wind_down(self, message: WindDown) -> asyncio.Future[Done]:
+    async def tick(self) -> None:
+        for liaison in self._liaisons.values():
+            ours = [one for one in self._accounts.of(liaison) if not liaison.is_ordered(one.id)]
+            if (ours or liaison.looks.failures) and liaison.is_look_due():
+                self.later(self._look(liaison, ours))
+        if self._ledger.broken:
+            return
+        self._accounts.note_active(self._liaisons)
+        if not self._winding_down:
+            self._carry_out(self._planner.plan())
+        for liaison in self._liaisons.values():
+            if liaison.may_work():
+                liaison.working = True
+                self.later(self._work(liaison))
+
+    def closed(self, cluster: str) -> str:
+        """Why nothing is asked of it just now; empty: it may be."""
+        return self._liaisons[cluster].closed()
+
+    # -- what people ask
+
+    def wind_down(self, message: operating.WindDown) -> asyncio.Future[m.Done]:
         self._winding_down = True
         return self.answer(self._wound_down())
 
-    async def _wound_down(self) -> Done:
-        """Whoever counts the workers next must find all that were asked for."""
-        await self._resting.wait()
-        return Done()
+    def clusters(self, message: operating.ListClusters) -> operating.ClusterList:
+        return operating.ClusterList(clusters=self._planner.clusters())
 
-    async def tick(self) -> None:
+    def switch(self, message: operating.SwitchCluster) -> asyncio.Future[m.Done]:
+        if message.cluster not in self._liaisons:
+            known = ", ".join(sorted(self._liaisons)) or "none"
+            text = f"there is no cluster {message.cluster}; known are {known}"
+            raise RefusedError.because(m.RefusalCode.UNKNOWN_CLUSTER, text)
+        self._ledger.put_switch(
+            Switch(
+                cluster=message.cluster,
+                enabled=message.enabled,
+                by=message.by[:200],
+                at=self._ledger.wall(),
+            )
+        )
+        self.soon()
+        return self._ledger.settled(m.Done())
+
+    def plan(self, message: operating.AskPlan) -> operating.PlanView:
+        return self._planner.view()
+
+    async def _wound_down(self) -> m.Done:
+        """Whoever counts the workers next must find all that were asked for."""
+        try:
+            async with asyncio.timeout(WIND_DOWN_WITHIN):
+                await self._resting.wait()
+        except TimeoutError:
+            log.warning("provisioner.still_asking")
+        return m.Done()
+
+    # -- what is decided
+
+    def _carry_out(self, found: Plan) -> None:
+        for command in found.commands:
+            match command:
+                case Submit():
+                    self._order(command)
+                case Withdraw(allocation=id):
+                    self._take_back(id)
+                case Retire(worker=id):
+                    reason = "no job waits that it could take"
+                    retire(self._ledger, self._ledger.workers[id], reason)
+                    self.later(pushes.drain(self.bus, id, reason))
+
+    def _order(self, command: Submit) -> None:
+        allocation = Allocation(
+            id=AllocationId(token("a", self._entropy(8))),
+            cluster=command.cluster,
+            requested_at=self._ledger.wall(),
+            image=command.image,
+            wall_seconds=command.wall_seconds,
+        )
+        self._ledger.put_allocation(allocation, "requested", command.reason)
+        self._liaisons[command.cluster].orders.append(Ask(allocation.id))
+
+    def _take_back(self, id: AllocationId) -> None:
+        allocation = self._ledger.allocations[id]
+        liaison = self._liaisons[allocation.cluster]
+        if self._accounts.is_withdrawn(id):
+            return
+        self._accounts.withdraw(id)
+        if Ask(id) in [*liaison.orders][1 if liaison.working else 0 :]:
+            liaison.orders.remove(Ask(id))
+            self._accounts.end(allocation, "it was not needed any more")
+        else:
+            liaison.orders.append(TakeBack(id))
+
+    # -- what is done beside
+
+    async def _look(self, liaison: Liaison, ours: Sequence[Allocation]) -> None:
+        seen = await liaison.look(ours)
+        self._accounts.note(liaison, ours, seen)
+        self.soon()
+
+    async def _work(self, liaison: Liaison) -> None:
+        """Carry out the orders for one provider, one after the other, until one fails."""
         self._resting.clear()
         try:
-            await self._observe_all()
-            if not self._ledger.broken:
-                self._note_active()
-                await self._carry_out([] if self._winding_down else self._plan())
+            await self._ledger.settled(None)
+            while liaison.orders and liaison.is_open():
+                match liaison.orders[0]:
+                    case Ask(allocation=id):
+                        await self._submit(liaison, id)
+                    case TakeBack(allocation=id):
+                        await self._cancel(liaison, id)
+                liaison.orders.popleft()
+        except LedgerUnavailableError:
+            return  # what was to be asked for is not written down, and so is not asked for
         finally:
-            self._resting.set()
+            liaison.working = False
+            if not any(one.working for one in self._liaisons.values()):
+                self._resting.set()
+            self.soon()
 
-    async def _observe_all(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            for cluster, provider in self._providers.items():
-                group.create_task(self._observe(cluster, provider))
-
-    async def _carry_out(self, commands: Iterable[Submit | Withdraw]) -> None:
-        async with asyncio.TaskGroup() as group:
-            for command in commands:
-                match command:
-                    case Submit(cluster=cluster, count=count, reason=reason):
-                        group.create_task(self._submit(cluster, count, reason))
-                    case Withdraw(allocation=id):
-                        group.create_task(self._withdraw(id))
-
-    def _plan(self) -> list[Submit | Withdraw]:
-        lines = self._ledger.backlog.lines()
-        return plan(
-            {need: len(line) for need, line in lines.items()},
-            self._idle(),
-            [*self._ledger.allocations.values()],
-            [offer for cluster in self._providers for offer in self._offers(cluster)],
-        )
-
-    def _idle(self) -> list[Seat]:
-        """Seats that take the next job, or will in a moment."""
-        taken = {
-            (job.lease.worker, slot)
-            for job in self._ledger.leased()
-            if job.lease is not None
-            for slot in job.lease.slots
-        }
-        return [
-            seat
-            for worker in self._ledger.workers.values()
-            if not worker.leaving
-            and self._ledger.quarantine(worker) is None
-            and not self._presence.is_disconnected(worker.id)
-            and self._sightings.of(self._ledger.allocation_of(worker.id)) is not Evidence.GONE
-            for seat in self._ledger.seats_of(worker.id)
-            if (seat.worker, seat.slot) not in taken
-        ]
-
-    def _offers(self, cluster: str) -> list[Offer]:
-        now = self._now()
-        crashes = HEALTH.recent(self._failures.get(cluster, []), now=now)
-        rest = min(HEALTH.delay(crashes, now=now), GONE_AT_MOST) if crashes else 0.0
-        closed = f"{len(crashes)} failures of late" if crashes and now - crashes[-1] < rest else ""
-        offers = self._providers[cluster].offers()
-        return [msgspec.structs.replace(offer, closed=closed) for offer in offers]
-
-    async def _observe(self, cluster: str, provider: Provider) -> None:
-        ours = [one for one in self._ledger.allocations.values() if one.cluster == cluster]
-        if not ours:
-            return
-        try:
-            seen = await provider.observe(ours)
-        except ProviderError as exc:
-            log.warning("provider.unknown", cluster=cluster, reason=str(exc))
-            return
-        self._sightings.note({id: evidence(sighting) for id, sighting in seen.items()})
-        for allocation in ours:
-            sighting = seen.get(allocation.id, Sighting(where=Whereabouts.UNKNOWN))
-            if sighting.where is Whereabouts.GONE:
-                self._end(allocation, sighting.reason)
-
-    def _note_active(self) -> None:
-        registered = {self._ledger.allocation_of(id) for id in self._ledger.workers}
-        for allocation in [*self._ledger.allocations.values()]:
-            if allocation.id in registered and allocation.state is not AllocationState.ACTIVE:
-                self._put(allocation, AllocationState.ACTIVE)
-                self._failures.pop(allocation.cluster, None)
-        live = {id for id in registered if id is not None}
-        self._sightings.retain(frozenset(live | {*self._ledger.allocations}))
-
-    def _end(self, allocation: Allocation, reason: str) -> None:
-        if self._ledger.broken or allocation.id not in self._ledger.allocations:
-            return
-        wanted = allocation.id in self._withdrawn or self._winding_down
-        known = self._ledger.allocations[allocation.id]
-        became_worker = known.state is AllocationState.ACTIVE or self._ledger.has_joined(known.id)
-        self._withdrawn.discard(allocation.id)
-        if not became_worker and not wanted:
-            self._failures.setdefault(allocation.cluster, []).append(self._now())
-            log.warning("allocation.failed", allocation=allocation.id, reason=reason)
-        self._put(known, AllocationState.ENDED, reason)
-
-    async def _submit(self, cluster: str, count: int, reason: str) -> None:
-        for _ in range(count):
-            id = AllocationId(token("a", self._entropy(8)))
-            allocation = Allocation(id=id, cluster=cluster, requested_at=self._ledger.wall())
-            try:
-                await self._ledger.put_allocation(allocation, "requested", reason)
-            except LedgerUnavailableError:
-                return  # nothing was asked for; the next tick sees whether it still is needed
-            if self._winding_down:
-                self._end(allocation, "the stack goes down")
-                return
-            try:
-                external = await self._providers[cluster].submit(allocation)
-            except ProviderError as exc:
-                log.warning("provider.refused", cluster=cluster, reason=str(exc))
-                self._failures.setdefault(cluster, []).append(self._now())
-                return  # whether it is there after all, the next look tells
-            self._note_submitted(id, external)
-
-    def _note_submitted(self, id: AllocationId, external: str) -> None:
-        if id in self._ledger.allocations and not self._ledger.broken:
-            known = msgspec.structs.replace(self._ledger.allocations[id], external=external)
-            self._put(known, AllocationState.SUBMITTED)
-
-    async def _withdraw(self, id: AllocationId) -> None:
+    async def _submit(self, liaison: Liaison, id: AllocationId) -> None:
         allocation = self._ledger.allocations.get(id)
-        if allocation is None or id in self._withdrawn:
+        if allocation is None or self._ledger.broken:
             return
-        self._withdrawn.add(id)
-        log.info("allocation.withdrawn", allocation=id)
+        if self._winding_down:
+            self._accounts.end(allocation, "the stack goes down")
+            return
         try:
-            await self._providers[allocation.cluster].cancel(allocation)
+            external = await liaison.submit(allocation)
+        except ProviderRefusedError as exc:
+            self._accounts.end(allocation, str(exc))
+            self._drop_asks(liaison, str(exc))
         except ProviderError as exc:
-            self._withdrawn.discard(id)
-            log.warning("provider.not_withdrawn", allocation=id, reason=str(exc))
+            # Whether it is there after all, the next look tells.
+            self._drop_asks(liaison, str(exc))
+        else:
+            self._accounts.submitted(id, external)
 
-    def _put(self, allocation: Allocation, state: AllocationState, reason: str = "") -> None:
-        changed = msgspec.structs.replace(allocation, state=state, ended_reason=reason)
-        self._ledger.put_allocation(changed, str(state), reason)
+    async def _cancel(self, liaison: Liaison, id: AllocationId) -> None:
+        allocation = self._ledger.allocations.get(id)
+        if allocation is not None:
+            log.info("allocation.withdrawn", allocation=id)
+            if not await liaison.cancel(allocation):
+                self._accounts.keep(id)
 
-    def _now(self) -> Monotonic:
-        return Monotonic(asyncio.get_running_loop().time())
+    def _drop_asks(self, liaison: Liaison, reason: str) -> None:
+        """What else was to be asked of it is planned anew, perhaps of another."""
+        _, *others = liaison.orders
+        for order in others:
+            if isinstance(order, Ask):
+                liaison.orders.remove(order)
+                if (allocation := self._ledger.allocations.get(order.allocation)) is not None:
+                    self._accounts.end(allocation, f"it was not asked for: {reason}")

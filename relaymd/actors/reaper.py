@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import ClassVar
 
+import msgspec
 import structlog
 
 from relaymd.actors import pushes
@@ -17,7 +18,18 @@ from relaymd.bus.bus import Bus, BusError, NoResponderError
 from relaymd.bus.messages import Ping, Standing
 from relaymd.core.ids import Epoch, JobId, Monotonic, WorkerId
 from relaymd.core.job import Job, JobState
-from relaymd.core.reaping import Forget, LivenessPolicy, Probe, Revoke, Verdict, judge, reap
+from relaymd.core.outcome import Outcome
+from relaymd.core.reaping import (
+    Evidence,
+    Forget,
+    LivenessPolicy,
+    Probe,
+    Revoke,
+    Verdict,
+    Vital,
+    judge,
+    reap,
+)
 from relaymd.core.worker import WorkerLost
 
 log = structlog.get_logger(__name__)
@@ -72,12 +84,7 @@ class Reaper(Actor):
         leased = [*self._ledger.leased()]
         self._note_assigned(leased)
         commands = reap(
-            [
-                self._presence.vital(
-                    worker.id, self._sightings.of(self._ledger.allocation_of(worker.id))
-                )
-                for worker in self._ledger.workers.values()
-            ],
+            [self._vital(id) for id in self._ledger.workers],
             leased,
             assigned=self._assigned,
             now=self._presence.clock(),
@@ -94,6 +101,17 @@ class Reaper(Actor):
                     self._presence.forget(worker)
                     log.warning("worker.lost", worker=worker, reason=reason)
         self._presence.retain(job.id for job in self._ledger.leased())
+
+    def _vital(self, worker: WorkerId) -> Vital:
+        """What was heard of it, and what its provider says of its allocation."""
+        home = self._ledger.allocation_of(worker)
+        vital = self._presence.vital(worker, self._sightings.of(home))
+        sighting = self._sightings.latest(home)
+        if sighting is None or vital.evidence is not Evidence.GONE:
+            return vital
+        ended = f"its allocation ended: {sighting.reason}" if sighting.reason else ""
+        outcome = sighting.outcome or Outcome.INTERRUPTED
+        return msgspec.structs.replace(vital, ended=ended, outcome=outcome)
 
     def _was_away(self) -> bool:
         """Whether this process stood still since the last sweep: stopped, or out of memory.
@@ -116,7 +134,14 @@ class Reaper(Actor):
     def _revoke(self, command: Revoke) -> None:
         job = self._ledger.jobs[command.job]
         assert job.lease is not None
-        interrupt(self._ledger, job, command.reason, jitter=self._jitter, charged=command.charged)
+        interrupt(
+            self._ledger,
+            job,
+            command.reason,
+            jitter=self._jitter,
+            charged=command.charged,
+            outcome=command.outcome,
+        )
         # Whoever still believes in the lease had better hear of it before it asks.
         self.later(pushes.stop(self.bus, job.id, job.lease, Standing.SUPERSEDED))
         log.warning("lease.revoked", job=job.id, epoch=command.epoch, reason=command.reason)

@@ -10,7 +10,7 @@ import structlog
 
 from relaymd.actors import pushes
 from relaymd.actors.actor import Actor
-from relaymd.actors.endings import interrupt
+from relaymd.actors.endings import interrupt, retire
 from relaymd.actors.ledger import Ledger
 from relaymd.actors.presence import Presence
 from relaymd.actors.texts import bounded, short
@@ -25,7 +25,6 @@ from relaymd.core.job import JobState
 from relaymd.core.reaping import LivenessPolicy
 from relaymd.core.worker import (
     Worker,
-    WorkerDraining,
     WorkerLeft,
     WorkerLost,
     WorkerRegistered,
@@ -116,13 +115,21 @@ class Registry(Actor):
             ),
             drain=(worker.leaving_because or "it is leaving") if worker.leaving else None,
             asking=self._views.asking(worker.id),
+            ends_in=self._ends_in(worker.id),
         )
+
+    def _ends_in(self, worker: WorkerId) -> float | None:
+        home = self._ledger.allocation_of(worker)
+        allocation = self._ledger.allocations.get(home) if home is not None else None
+        if allocation is None or allocation.deadline is None:
+            return None
+        return max(allocation.deadline - self._ledger.wall(), 0.0)
 
     def drains(self, message: m.WorkerDrains) -> asyncio.Future[m.Done]:
         worker = self._ledger.workers.get(message.worker)
         if worker is not None and worker.instance == message.instance:
             self._presence.hear(worker.id)
-            self._retire(worker, bounded(message.reason))
+            retire(self._ledger, worker, bounded(message.reason))
         return self._ledger.settled(m.Done())
 
     def leave(self, message: m.Leave) -> asyncio.Future[m.Done]:
@@ -141,7 +148,7 @@ class Registry(Actor):
     def drain(self, message: operating.DrainWorker) -> asyncio.Future[m.Done]:
         worker = self._known(message.worker)
         reason = f"drained by {short(message.by)}" if message.by else "drained by an operator"
-        self._retire(worker, reason)
+        retire(self._ledger, worker, reason)
         return self.answer(self._push_drain(worker.id, reason))
 
     def release(self, message: operating.ReleaseWorker) -> asyncio.Future[m.Done]:
@@ -161,11 +168,6 @@ class Registry(Actor):
         await self._ledger.settled(None)
         self.later(pushes.drain(self.bus, worker, reason))
         return m.Done()
-
-    def _retire(self, worker: Worker, reason: str) -> None:
-        if not worker.leaving:
-            leaving = msgspec.structs.replace(worker, leaving=True, leaving_because=reason)
-            self._ledger.put_worker(leaving, WorkerDraining(reason=reason))
 
     def _welcome(self, message: m.Register, known: Worker | None) -> None:
         """Take in a process that is not registered, and dismiss whom it replaces."""

@@ -35,6 +35,7 @@ from relaymd.config import Config, load_config
 from relaymd.connection import NoStackError, Role
 from relaymd.core.devices import visible
 from relaymd.core.ids import Monotonic, UnixTime
+from relaymd.core.provisioning import PlanningPolicy
 from relaymd.core.reaping import LivenessPolicy
 from relaymd.core.resources import Gpu
 from relaymd.core.restarts import RestartPolicy
@@ -102,6 +103,7 @@ async def serve(config: Config, environ: Mapping[str, str]) -> None:
             providers=[local, *far],
             rng=random.Random(),
             policy=policy(config),
+            planning=PlanningPolicy(overflow_after=config.overflow_after_seconds),
             restarts=RestartPolicy(),
             hints=hints,
             reachable=lambda: bus.connected,

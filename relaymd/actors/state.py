@@ -25,6 +25,7 @@ class State:
         self.workers: dict[WorkerId, Worker] = {}
         self.allocations: dict[AllocationId, Allocation] = {}
         self.nodes: dict[str, Node] = {node.id: node for node in snapshot.nodes}
+        self.switches = {each.cluster: each for each in snapshot.switches}
         self.seq = snapshot.seq
         self.published = snapshot.published
         self._seats: dict[WorkerId, tuple[Seat, ...]] = {}

@@ -7,6 +7,7 @@ import msgspec
 
 from relaymd.actors.disk import Batch, EventRow, Place, Snapshot
 from relaymd.core.allocation import Allocation, AllocationState
+from relaymd.core.clusters import Switch
 from relaymd.core.ids import Epoch, JobId, UnixTime, WorkerId
 from relaymd.core.job import FINAL, Job, JobState
 from relaymd.core.quarantine import Node
@@ -24,6 +25,7 @@ encode = msgspec.json.Encoder().encode
 decode_job = msgspec.json.Decoder(Job).decode
 decode_worker = msgspec.json.Decoder(Worker).decode
 decode_node = msgspec.json.Decoder(Node).decode
+decode_switch = msgspec.json.Decoder(Switch).decode
 decode_allocation = msgspec.json.Decoder(Allocation).decode
 
 
@@ -59,6 +61,7 @@ class Tables:
         workers = await read("SELECT body FROM workers ORDER BY id")
         allocations = await read("SELECT body FROM allocations WHERE ended = 0 ORDER BY id")
         nodes = await read("SELECT body FROM nodes ORDER BY id")
+        switches = await read("SELECT body FROM switches ORDER BY cluster")
         counts = await read("SELECT state, count(*) FROM jobs GROUP BY state")
         last = await read("SELECT max(seq) FROM events")
         published = await read("SELECT value FROM meta WHERE name = 'published'")
@@ -66,6 +69,7 @@ class Tables:
             jobs=[decode_job(body) for (body,) in jobs],
             workers=[decode_worker(body) for (body,) in workers],
             allocations=[decode_allocation(body) for (body,) in allocations],
+            switches=[decode_switch(body) for (body,) in switches],
             counts={JobState(state): count for state, count in counts},
             seq=last[0][0] or 0,
             published=published[0][0] if published else 0,
@@ -169,6 +173,11 @@ def _statements(batch: Batch) -> Iterator[Statement]:
                 (each.id, each.state is AllocationState.ENDED, encode(each))
                 for each in batch.allocations.values()
             ],
+        )
+    if batch.switches:
+        yield (
+            "REPLACE INTO switches VALUES (?, ?)",
+            [(each.cluster, encode(each)) for each in batch.switches.values()],
         )
     if batch.published is not None:
         yield "REPLACE INTO meta VALUES ('published', ?)", [(batch.published,)]

@@ -7,27 +7,39 @@ import msgspec
 from relaymd.actors.asks import Asks
 from relaymd.actors.ledger import Ledger
 from relaymd.actors.presence import Presence
+from relaymd.actors.sightings import Sightings
 from relaymd.bus.facts import JobChanged
 from relaymd.bus.operating import JobDetails, JobView, WorkerView
 from relaymd.core.checkpoint import Progress
 from relaymd.core.ids import WorkerId
 from relaymd.core.job import Job, JobState
+from relaymd.core.outlook import sentence
+from relaymd.core.provisioning import Outlook
 from relaymd.core.reaping import LivenessPolicy, judge
 from relaymd.core.resources import Requirements
 from relaymd.core.scheduling import explain
 from relaymd.core.segments import segments
 from relaymd.core.worker import Worker
 
+NOTHING = Outlook()
+"""There is nobody who could be asked."""
+
 _decode = msgspec.json.Decoder(JobChanged).decode
 
 
 class Views:
     def __init__(
-        self, ledger: Ledger, presence: Presence, asks: Asks, policy: LivenessPolicy
+        self,
+        ledger: Ledger,
+        presence: Presence,
+        asks: Asks,
+        sightings: Sightings,
+        policy: LivenessPolicy,
     ) -> None:
         self._ledger = ledger
         self._presence = presence
         self._asks = asks
+        self._sightings = sightings
         self._policy = policy
 
     def of(self, job: Job) -> JobView:
@@ -80,7 +92,18 @@ class Views:
         if left > 0:
             cause = f" after: {job.end.reason}" if job.end else ""
             return f"it is tried again in {left:.0f} s{cause}"
-        return why(job.requirements)
+        return self._foreseen(job, why(job.requirements))
+
+    def _foreseen(self, job: Job, why: str) -> str:
+        """Why no worker takes it, and what is done about that."""
+        outlook = self._sightings.outlooks.get(job.requirements)
+        line = self._ledger.backlog.lines().get(job.requirements)
+        if outlook is None or line is None or job not in line:
+            return why
+        position = line.index(job)
+        if position < outlook.idle or outlook == NOTHING:
+            return why
+        return f"{why}; {sentence(outlook, position=position, now=self._ledger.wall())}"
 
     def _reasons(self) -> Callable[[Requirements], str]:
         """Explains each class once, for a page may show a thousand jobs of the same."""

@@ -21,6 +21,7 @@ STATUS: Mapping[RefusalCode, int] = {
     RefusalCode.DENIED: 403,
     RefusalCode.UNKNOWN_JOB: 404,
     RefusalCode.UNKNOWN_WORKER: 404,
+    RefusalCode.UNKNOWN_CLUSTER: 404,
     RefusalCode.CONFLICT: 409,
     RefusalCode.INCOMPATIBLE: 426,
     RefusalCode.UNAVAILABLE: 503,

@@ -46,6 +46,9 @@ DRAIN_WORKER = Request("relaymd.operator.worker.{worker}.drain", operating.Drain
 RELEASE_WORKER = Request(
     "relaymd.operator.worker.{worker}.release", operating.ReleaseWorker, m.Done
 )
+CLUSTERS = Request("relaymd.operator.clusters", operating.ListClusters, operating.ClusterList)
+SWITCH = Request("relaymd.operator.cluster.{cluster}.switch", operating.SwitchCluster, m.Done)
+PLAN = Request("relaymd.operator.plan", operating.AskPlan, operating.PlanView)
 STATUS = Request("relaymd.operator.status", operating.AskStatus, operating.Status)
 WIND_DOWN = Request("relaymd.operator.wind-down", operating.WindDown, m.Done, within=2.0)
 

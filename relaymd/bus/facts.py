@@ -39,9 +39,14 @@ class ProviderChanged(msgspec.Struct, frozen=True, kw_only=True):
     at: UnixTime
     cluster: str
     kind: str
-    """requested, submitted, active, ended, failed, withdrawn."""
+    """Of an allocation: requested, submitted, started, moved, requeued, active, ended.
 
-    allocation: AllocationId
+    Of the cluster itself: enabled, disabled, unreachable, reachable.
+    """
+
+    allocation: AllocationId = AllocationId("")
+    """Empty: it is about the cluster itself."""
+
     reason: str = ""
 
 

@@ -26,6 +26,7 @@ class RefusalCode(StrEnum):
     INVALID = "invalid_request"
     UNKNOWN_JOB = "job_not_found"
     UNKNOWN_WORKER = "worker_not_found"
+    UNKNOWN_CLUSTER = "cluster_not_found"
     CONFLICT = "job_transition_conflict"
     INCOMPATIBLE = "protocol_incompatible"
     UNAVAILABLE = "unavailable"
@@ -128,6 +129,9 @@ class HeartbeatAck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     A slot that asked well before this heartbeat and is not among them asks again: its question
     was lost, or went to an orchestrator that is dead.
     """
+
+    ends_in: float | None = None
+    """Seconds until the allocation ends, as its provider says; None: it says nothing."""
 
 
 class Leave(msgspec.Struct, frozen=True, kw_only=True):

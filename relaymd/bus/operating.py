@@ -9,8 +9,9 @@ from relaymd.bus.facts import JobChanged
 from relaymd.core.allocation import Allocation
 from relaymd.core.checkpoint import Progress
 from relaymd.core.devices import Load
-from relaymd.core.ids import JobId, UnixTime, WorkerId
+from relaymd.core.ids import AllocationId, JobId, UnixTime, WorkerId
 from relaymd.core.job import Bundle, Job, JobState
+from relaymd.core.provisioning import Offer
 from relaymd.core.quarantine import Quarantine
 from relaymd.core.rate import Rate
 from relaymd.core.resources import Requirements
@@ -120,6 +121,89 @@ class ReleaseWorker(msgspec.Struct, frozen=True, kw_only=True):
 
     worker: WorkerId
     by: str = ""
+
+
+class ListClusters(msgspec.Struct, frozen=True, kw_only=True):
+    pass
+
+
+class AllocationView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    allocation: Allocation
+    says: str = ""
+    """What its provider said of it last: why it waits."""
+
+    expected: UnixTime | None = None
+    """When its provider believes that it starts."""
+
+    withdrawn: bool = False
+    """It is being taken back."""
+
+
+class ClusterView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One provider, and how it does."""
+
+    cluster: str
+    offers: tuple[Offer, ...] = ()
+    disabled: str = ""
+    """Who or what took it out of use."""
+
+    closed: str = ""
+    """Why nothing is asked of it just now."""
+
+    allocations: tuple[AllocationView, ...] = ()
+    workers: int = 0
+    seen_ago: float | None = None
+    """Seconds since it last answered; None: it was not asked yet."""
+
+
+class ClusterList(msgspec.Struct, frozen=True, kw_only=True):
+    clusters: tuple[ClusterView, ...]
+
+
+class SwitchCluster(msgspec.Struct, frozen=True, kw_only=True):
+    """Use a cluster, or ask nothing of it. Counts above the configuration until said otherwise."""
+
+    cluster: str
+    enabled: bool
+    by: str = ""
+
+
+class AskPlan(msgspec.Struct, frozen=True, kw_only=True):
+    pass
+
+
+class PlannedStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    what: str
+    """submit, withdraw, retire."""
+
+    cluster: str = ""
+    image: str | None = None
+    wall_seconds: float | None = None
+    allocation: AllocationId | None = None
+    worker: WorkerId | None = None
+    reason: str = ""
+
+
+class WaitingClass(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Jobs that need the same, and wait."""
+
+    need: Requirements
+    jobs: int
+    oldest: float
+    """Seconds the oldest has waited."""
+
+    why: str
+    """Why the last of them does not run, in one sentence."""
+
+    first: JobId
+    """The next of them."""
+
+
+class PlanView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What would be done now, and what who waits can hope for."""
+
+    commands: tuple[PlannedStep, ...] = ()
+    waiting: tuple[WaitingClass, ...] = ()
 
 
 class AskStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Collection, Mapping, Sequence
 from typing import TypeAlias
 
-from relaymd.core.capacity import groups, is_coming, lasts
+from relaymd.core.capacity import groups, is_coming, lasts, staying
 from relaymd.core.clusters import Strategy
 from relaymd.core.demand import Demand
 from relaymd.core.ids import UnixTime
@@ -181,7 +181,7 @@ def _present(
         if any(
             (one.cluster, one.image) == (offer.cluster, offer.template.image)
             and is_coming(one, offer, manned)
-            for one in supply.allocations
+            for one in staying(supply)
         ):
             found.setdefault(offer.cluster, []).append(offer.template)
     return found

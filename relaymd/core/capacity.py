@@ -1,7 +1,7 @@
 """Places for jobs by kind: idle seats, and allocations that will bring seats."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import IntEnum
 
 import msgspec
@@ -84,6 +84,12 @@ def is_coming(allocation: Allocation, offer: Offer, manned: Collection[Allocatio
     return allocation.is_coming
 
 
+def staying(supply: Supply) -> Iterator[Allocation]:
+    """All but those that nobody can see."""
+    unseen = frozenset(supply.unseen)
+    return (one for one in supply.allocations if one.id not in unseen)
+
+
 def _idle(seats: Collection[Seat]) -> list[Kind]:
     found = [
         Kind(
@@ -102,7 +108,7 @@ def _coming(
     supply: Supply, offers: Sequence[Offer], *, now: UnixTime, policy: PlanningPolicy
 ) -> list[Kind]:
     by_offer: dict[tuple[str, str | None], list[Allocation]] = {}
-    for allocation in supply.allocations:
+    for allocation in staying(supply):
         by_offer.setdefault((allocation.cluster, allocation.image), []).append(allocation)
     manned = frozenset(supply.manned)
     found: list[Kind] = []

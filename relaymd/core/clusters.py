@@ -7,6 +7,7 @@ from enum import StrEnum
 
 import msgspec
 
+from relaymd.core.ids import UnixTime
 from relaymd.core.walltime import seconds_in
 
 
@@ -81,6 +82,15 @@ class WorkerImage(msgspec.Struct, frozen=True, kw_only=True):
 
     image_uri: str | None = None
     """`docker://…` or `oras://…`; pulled once into `sif_cache_dir`."""
+
+
+class Switch(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator said about a cluster; it counts above the configuration."""
+
+    cluster: str
+    enabled: bool
+    by: str = ""
+    at: UnixTime
 
 
 class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -227,11 +227,13 @@ class _Pass:
 
     def _on_its_way(self, kind: Kind, jobs: int) -> Coming:
         times = [self._supply.expected.get(one.id) for one in kind.allocations]
+        words = [self._supply.says.get(one.id, "") for one in kind.allocations]
         return Coming(
             cluster=kind.seat.cluster,
             jobs=jobs,
             pending=all(one.is_pending for one in kind.allocations),
             expected=min((at for at in times if at is not None), default=None),
+            says=next((said for said in words if said), ""),
         )
 
     def _obstacles(self, member: int) -> Iterator[str]:

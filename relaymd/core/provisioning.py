@@ -66,8 +66,14 @@ class Supply(msgspec.Struct, frozen=True, kw_only=True):
     manned: Collection[AllocationId] = ()
     """Those whose worker is registered."""
 
+    unseen: Collection[AllocationId] = ()
+    """Those that nobody can see: they count for the limits alone, and nobody waits for them."""
+
     expected: Mapping[AllocationId, UnixTime] = {}
     """When the provider believes that one of its queue starts."""
+
+    says: Mapping[AllocationId, str] = {}
+    """Why those of its queue wait, in its words."""
 
 
 class PlanningPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +84,9 @@ class PlanningPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     ending: float = 300.0
     """A worker whose allocation ends within this time, or within a quarter of it, is none."""
+
+    retire_after: float = 300.0
+    """How long a worker that costs may be without use."""
 
 
 class Submit(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,6 +123,9 @@ class Coming(msgspec.Struct, frozen=True, kw_only=True):
 
     expected: UnixTime | None = None
     """When the first of these starts, as the cluster believes."""
+
+    says: str = ""
+    """Why they wait, in the cluster's words."""
 
 
 class Outlook(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ import msgspec
 from relaymd.core.allocation import Sighting, Whereabouts
 from relaymd.core.ids import Epoch, JobId, Monotonic, WorkerId
 from relaymd.core.job import Job, JobState
+from relaymd.core.outcome import Outcome
 
 
 class Evidence(StrEnum):
@@ -84,6 +85,11 @@ class Vital(msgspec.Struct, frozen=True, kw_only=True):
     """When a probe was last sent that found nobody, if nothing was heard since."""
 
     evidence: Evidence = Evidence.UNKNOWN
+    ended: str = ""
+    """gone: how its allocation ended, as the provider says."""
+
+    outcome: Outcome = Outcome.INTERRUPTED
+    """gone: what that means for the jobs that it ran."""
 
 
 class Probe(msgspec.Struct, frozen=True):
@@ -99,6 +105,7 @@ class Revoke(msgspec.Struct, frozen=True):
     epoch: Epoch
     reason: str
     charged: bool = True
+    outcome: Outcome = Outcome.INTERRUPTED
 
 
 class Forget(msgspec.Struct, frozen=True):
@@ -115,7 +122,7 @@ def judge(vital: Vital, *, now: Monotonic, policy: LivenessPolicy) -> tuple[Verd
     """The verdict on one worker, and its reason in words."""
     silent = now - vital.heard
     if vital.evidence is Evidence.GONE:
-        return Verdict.DEAD, "its process is gone"
+        return Verdict.DEAD, vital.ended or "its process is gone"
     if silent > policy.time_to_live + policy.margin:
         return Verdict.DEAD, f"silent for {silent:.0f} s"
     if vital.disconnected is not None:
@@ -151,15 +158,17 @@ def reap(
     Revocations come before the forgetting: dying between the two is repaired by the next
     sweep. A lease whose worker is not registered is revoked as well.
     """
+    vitals = [*vitals]
     verdicts = {vital.worker: judge(vital, now=now, policy=policy) for vital in vitals}
     probes = [Probe(id) for id, (verdict, _) in verdicts.items() if verdict is Verdict.SUSPECT]
     dead = {id: reason for id, (verdict, reason) in verdicts.items() if verdict is Verdict.DEAD}
+    outcomes = {vital.worker: vital.outcome for vital in vitals}
     revocations = [
         revocation
         for job in leased
         if (
             revocation := _revocation(
-                job, verdicts, dead, now - assigned.get(_key(job), now), policy
+                job, verdicts, dead, outcomes, now - assigned.get(_key(job), now), policy
             )
         )
         is not None
@@ -171,6 +180,7 @@ def _revocation(
     job: Job,
     known: Mapping[WorkerId, object],
     dead: Mapping[WorkerId, str],
+    outcomes: Mapping[WorkerId, Outcome],
     unconfirmed: float,
     policy: LivenessPolicy,
 ) -> Revoke | None:
@@ -178,7 +188,8 @@ def _revocation(
     if lease is None:
         return None
     if lease.worker in dead:
-        return Revoke(job.id, lease.epoch, f"worker {lease.worker} was lost: {dead[lease.worker]}")
+        reason = f"worker {lease.worker} was lost: {dead[lease.worker]}"
+        return Revoke(job.id, lease.epoch, reason, outcome=outcomes[lease.worker])
     if lease.worker not in known:
         return Revoke(job.id, lease.epoch, f"worker {lease.worker} is not registered")
     if job.state is JobState.ASSIGNED and unconfirmed > policy.confirm_within:

@@ -17,6 +17,7 @@ STATUS = {
     RefusalCode.INVALID: 400,
     RefusalCode.UNKNOWN_JOB: 404,
     RefusalCode.UNKNOWN_WORKER: 404,
+    RefusalCode.UNKNOWN_CLUSTER: 404,
     RefusalCode.CONFLICT: 409,
     RefusalCode.INCOMPATIBLE: 409,
     RefusalCode.UNAVAILABLE: 503,

@@ -60,12 +60,17 @@ class Session:
         held: Collection[Held],
         drain: Callable[[str], None],
         gauge: Gauge,
+        ends: Callable[[float], None],
     ) -> None:
-        """held: the leases, as they are at any time. drain: called with a reason, any often."""
+        """held: the leases, as they are at any time. drain: called with a reason, any often.
+
+        ends: called with the seconds until the allocation ends, where somebody knows.
+        """
         self._tools = tools
         self._gauge = gauge
         self._held = held
         self._drain = drain
+        self._ends = ends
         self._again = asyncio.Event()
         self._questions: dict[int, Question] = {}
         self.registered = asyncio.Event()
@@ -181,6 +186,8 @@ class Session:
 
     def _heed(self, ack: HeartbeatAck, beat: Heartbeat) -> None:
         """What was pushed and may have been lost is said once more in every answer."""
+        if ack.ends_in is not None:
+            self._ends(ack.ends_in)
         if ack.drain is not None:
             self._drain(ack.drain)
         for job in ack.superseded:

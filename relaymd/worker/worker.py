@@ -27,13 +27,19 @@ from relaymd.worker.tools import Tools
 
 log = structlog.get_logger()
 
+END_MOVED = 5.0
+"""Seconds by which the end that is told must differ from the one that is known."""
+
+FOR_EVER = 1e9
+"""Seconds."""
+
 
 class Worker:
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
         self._held: dict[tuple[JobId, Epoch], Held] = {}
         self._gauge = Gauge(tools.machine, tools.me.gpus, tools.pace.measure_every)
-        self._session = Session(tools, self._held.values(), self.drain, self._gauge)
+        self._session = Session(tools, self._held.values(), self.drain, self._gauge, self._ends)
         self._slots = Slots(tools, self._session, self.drain, self._work)
         self._outbox = Outbox(tools, tools.folder / "outbox")
         self._draining = asyncio.Event()
@@ -42,6 +48,8 @@ class Worker:
         self._unsaid = 0
         self._nothing_left_over = asyncio.Event()
         """Set once everything was said that lay in the outbox at the start."""
+        self._told_end: Monotonic | None = None
+        self._end_moved = asyncio.Event()
 
     def drain(self, reason: str, *, within: float = math.inf) -> None:
         """Give back everything that is held, within what time is left, and leave.
@@ -148,13 +156,22 @@ class Worker:
 
     async def _near_the_end(self) -> str:
         longest = self._tools.pace.drain_longest
-        end = self._end()
-        if end is not None:
-            begin = draining.planned_handoff(now=_now(), end=end, longest=longest)
-            await asyncio.sleep(max(begin - _now(), 0.0))
-        else:
-            await asyncio.Event().wait()
-        return "the allocation ends soon"
+        while True:
+            self._end_moved.clear()
+            end, left = self._end(), FOR_EVER
+            if end is not None:
+                begin = draining.planned_handoff(now=_now(), end=end, longest=longest)
+                left = max(begin - _now(), 0.0)
+            if await within(left, self._end_moved.wait()) is None:
+                return "the allocation ends soon"
+
+    def _ends(self, seconds: float) -> None:
+        """The orchestrator has heard from the provider when the allocation ends."""
+        end, known = Monotonic(_now() + seconds), self._end()
+        if known is None or abs(end - known) > END_MOVED:
+            log.info("allocation.ends", seconds=round(seconds))
+            self._told_end = end
+            self._end_moved.set()
 
     async def _alone(self) -> str:
         await self._session.alone()
@@ -194,6 +211,8 @@ class Worker:
     def _end(self) -> Monotonic | None:
         """When the allocation ends, on the loop's clock."""
         deadline = self._tools.me.deadline
+        if self._told_end is not None:
+            return self._told_end
         if deadline is None:
             return None
         return Monotonic(_now() + (deadline - self._tools.wall()))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from relaymd.actors.providers.provider import Capabilities, ProviderError
 from relaymd.core.allocation import Allocation, Sighting, Whereabouts
@@ -28,11 +29,23 @@ class Cloud:
         """Like an sbatch that timed out and was accepted."""
 
         self.call_within = 60.0
+        self.sightings: dict[AllocationId, Sighting] = {}
+        """What it says of some, whatever else is true."""
+
+        self.offered: dict[str, Any] = {}
+        """What its offer says beside its limits."""
+
+        self.outlives_worker = False
+        self.hangs = False
+        """Whoever asks it anything waits, until he gives up."""
+
         self.gate = asyncio.Event()
         self.gate.set()
 
     def capabilities(self) -> Capabilities:
-        return Capabilities(call_within=self.call_within, look_every=0.0)
+        return Capabilities(
+            call_within=self.call_within, look_every=0.0, outlives_worker=self.outlives_worker
+        )
 
     def offers(self) -> Sequence[Offer]:
         seat = Seat(worker=WorkerId("w"), cluster=self.cluster, provider=ProviderKind.SLURM)
@@ -42,12 +55,14 @@ class Cloud:
             template=seat,
             slots=self.slots,
             limit=self.limit,
+            **self.offered,
         )
         return (offer,)
 
     async def submit(self, allocation: Allocation) -> str:
         id = allocation.id
         self.asked.append(id)
+        await self._answer()
         await self.gate.wait()
         if self.refuses:
             raise ProviderError("sbatch: error: no such partition")
@@ -57,18 +72,26 @@ class Cloud:
         return f"slurm-{len(self.asked)}"
 
     async def observe(self, allocations: Collection[Allocation]) -> Mapping[AllocationId, Sighting]:
+        await self._answer()
         if self.blind:
             raise ProviderError("squeue: connection refused")
         return {one.id: self._sight(one.id) for one in allocations}
 
     async def cancel(self, allocation: Allocation) -> None:
+        await self._answer()
         if self.blind:
             raise ProviderError("scancel: connection refused")
         self.cancelled.append(allocation.id)
         if allocation.id in self.alive:
             self.alive.remove(allocation.id)
 
+    async def _answer(self) -> None:
+        if self.hangs:
+            await asyncio.Event().wait()
+
     def _sight(self, id: AllocationId) -> Sighting:
+        if id in self.sightings:
+            return self.sightings[id]
         if id in self.alive:
             return Sighting(where=Whereabouts.RUNNING)
         return Sighting(where=Whereabouts.GONE, reason="TIMEOUT")

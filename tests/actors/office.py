@@ -109,7 +109,7 @@ class Office:
 
     def _recipes(self) -> dict[str, Callable[[], Actor]]:
         bus, ledger, presence, parts = self.bus, self.ledger, self.presence, self.parts
-        views = Views(ledger, presence, self.asks, parts.policy)
+        views = Views(ledger, presence, self.asks, self.sightings, parts.policy)
         rng = Random(1)
 
         def jitter() -> float:

@@ -112,6 +112,10 @@ class WorkerPeer:
         message = m.WorkerDrains(worker=self.id, instance=self.instance, reason=reason)
         return await self.bus.ask(contract.WORKER_DRAINS, message)
 
+    async def heartbeat(self, *leases: m.HeldLease) -> m.HeartbeatAck:
+        message = m.Heartbeat(worker=self.id, instance=self.instance, leases=leases)
+        return await self.bus.ask(contract.HEARTBEAT, message)
+
     async def leave(self, reason: str = "no work") -> m.Done:
         message = m.Leave(worker=self.id, instance=self.instance, reason=reason)
         return await self.bus.ask(contract.LEAVE, message)

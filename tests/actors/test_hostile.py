@@ -14,7 +14,7 @@ from tests.bus.samples import requests, samples
 from tests.hostile.payloads import generator, payloads
 
 Json: TypeAlias = Any
-ANYBODY: Json = {"worker": "w1", "job": "j1"}
+ANYBODY: Json = {"worker": "w1", "job": "j1", "cluster": "north"}
 Path: TypeAlias = tuple[str | int, ...]
 """Of a place in a message: keys and indices."""
 
@@ -53,7 +53,7 @@ def places(sample: Json, path: Path = ()) -> Iterator[Path]:
 
 def subject(template: str, message: Json) -> str:
     """Where the message claims to belong."""
-    return template.format(worker=message.get("worker"), job=message.get("job"))
+    return template.format(**{hole: message.get(hole) for hole in ("worker", "job", "cluster")})
 
 
 async def busy(office: Office) -> None:
@@ -90,7 +90,7 @@ async def test_no_value_at_any_place_of_a_message_ends_an_actor(office: Office, 
     row = SERVED[name]
     await busy(office)
     enemy = Enemy(office.parts.broker)
-    known = {"worker": "w1", "job": "j1", "instance": "i1", "epoch": 1}
+    known = {"worker": "w1", "job": "j1", "instance": "i1", "epoch": 1, "cluster": "north"}
     for sample in samples(row.carries):
         true = dict(cast("dict[str, Json]", sample))
         true.update({key: known[key] for key in known if key in true})

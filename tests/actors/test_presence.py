@@ -3,6 +3,7 @@
 from relaymd.actors.presence import Presence
 from relaymd.actors.sightings import Sightings
 from relaymd.bus.messages import HeldLease
+from relaymd.core.allocation import Sighting, Whereabouts
 from relaymd.core.checkpoint import Progress
 from relaymd.core.ids import AllocationId, Epoch, JobId, WorkerId
 from relaymd.core.reaping import Evidence
@@ -94,7 +95,7 @@ def test_a_worker_that_is_forgotten_leaves_nothing_behind() -> None:
 def test_what_no_provider_has_seen_is_unknown() -> None:
     sightings, a1 = Sightings(), AllocationId("a1")
     assert sightings.of(None) is sightings.of(a1) is Evidence.UNKNOWN
-    sightings.note({a1: Evidence.GONE})
+    sightings.note({a1: Sighting(where=Whereabouts.GONE)})
     assert sightings.of(a1) is Evidence.GONE
     sightings.retain(frozenset())
     assert sightings.of(a1) is Evidence.UNKNOWN

@@ -12,9 +12,10 @@ from relaymd.bus import contract
 from relaymd.bus import messages as m
 from relaymd.bus.broker import Parcel
 from relaymd.bus.messages import Standing
+from relaymd.core.allocation import Sighting, Whereabouts
 from relaymd.core.ids import AllocationId, InstanceId
 from relaymd.core.job import JobState
-from relaymd.core.reaping import Evidence, LivenessPolicy
+from relaymd.core.reaping import LivenessPolicy
 from relaymd.core.worker import WorkerLost
 from tests.actors.office import Office, Parts, opened, turns, until
 from tests.actors.peers import WorkerPeer
@@ -99,12 +100,12 @@ async def test_any_message_counts_as_a_sign_of_life(office: Office) -> None:
 
 async def test_unknown_is_not_dead(office: Office) -> None:
     worker, _ = await running(office, allocation="a1")
-    office.sightings.note({AllocationId("a1"): Evidence.UNKNOWN})
+    office.sightings.note({AllocationId("a1"): Sighting(where=Whereabouts.UNKNOWN)})
     office.clock.advance(24)
     await sweep(office)
     assert (await office.operator.show()).state is JobState.RUNNING
 
-    office.sightings.note({AllocationId("a1"): Evidence.GONE})
+    office.sightings.note({AllocationId("a1"): Sighting(where=Whereabouts.GONE)})
     await sweep(office)
     job = await office.operator.show()
     assert job.state is JobState.QUEUED

@@ -1,6 +1,7 @@
 """Demand against capacity, case by case."""
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -137,7 +138,7 @@ def test_what_is_on_its_way_to_a_disabled_cluster_is_moved_to_another() -> None:
 # -- strategies
 
 
-REACTIVE = {"strategy": Strategy.REACTIVE}
+REACTIVE: dict[str, Any] = {"strategy": Strategy.REACTIVE}
 
 
 def test_reactive_asks_when_nobody_is_there_or_on_the_way() -> None:
@@ -362,7 +363,7 @@ def test_an_outlook_tells_what_each_job_of_a_class_gets() -> None:
         ({"gpus": ()}, "it has 0 of 1 GPUs"),
     ],
 )
-def test_each_obstacle_has_its_words(said: dict[str, object], reason: str) -> None:
+def test_each_obstacle_has_its_words(said: dict[str, Any], reason: str) -> None:
     offers = [offer("a", **{"gpus": (GPU,), **said})]
     assert planned({ONE_GPU: 1}, offers).outlooks[ONE_GPU].obstacles == (f"a: {reason}",)
 

@@ -153,7 +153,7 @@ def test_nothing_is_taken_from_who_works(
     )
     assert {*retired(found)} <= {one.worker for one, idle in free if idle}
     outliving = {each.cluster for each in all_offers if each.outlives_worker}
-    known = {one.id: one for one in there}
+    known = {str(one.id): one for one in there}
     for id in withdrawn(found):
         one = known[id]
         assert one.is_coming or (one.cluster in outliving and not manned)

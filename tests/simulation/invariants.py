@@ -177,7 +177,8 @@ class Invariants:
                 raise ViolationError(
                     f"{fact.allocation} is said to have ended, and its worker lives"
                 )
-            self._allocations[fact.allocation] = fact.kind
+            if fact.kind not in ("started", "moved"):
+                self._allocations[fact.allocation] = fact.kind
 
     def _check_fact(self, fact: JobChanged, batch: Batch) -> None:
         before = self._shadows.get(fact.job)

@@ -1,0 +1,149 @@
+"""What became of each allocation, as the providers say and the workers show, in the ledger."""
+
+from collections.abc import Collection, Mapping
+
+import msgspec
+import structlog
+
+from relaymd.actors.ledger import Ledger
+from relaymd.actors.liaison import Liaison
+from relaymd.actors.sightings import Sightings
+from relaymd.core.allocation import Allocation, AllocationState, Sighting, Whereabouts
+from relaymd.core.ids import AllocationId
+from relaymd.core.outcome import Outcome
+
+log = structlog.get_logger(__name__)
+
+MOVED = 5.0
+"""Seconds by which an end must have moved to be written down again."""
+
+
+class Accounts:
+    """Alone changes allocations. What the disk cannot take now, a later look notes."""
+
+    def __init__(self, ledger: Ledger, sightings: Sightings) -> None:
+        self._ledger = ledger
+        self._sightings = sightings
+        self._withdrawn: set[AllocationId] = set()
+
+    def of(self, liaison: Liaison) -> list[Allocation]:
+        everywhere = self._ledger.allocations.values()
+        return [one for one in everywhere if one.cluster == liaison.cluster]
+
+    # -- what we did
+
+    def submitted(self, id: AllocationId, external: str) -> None:
+        known = self._ledger.allocations.get(id)
+        if known is not None and not self._ledger.broken:
+            self._put(known, "submitted", state=AllocationState.SUBMITTED, external=external)
+
+    def withdraw(self, id: AllocationId) -> None:
+        """It is to be taken back; its end will be no failure."""
+        self._withdrawn.add(id)
+
+    def keep(self, id: AllocationId) -> None:
+        """It could not be taken back."""
+        self._withdrawn.discard(id)
+
+    def is_withdrawn(self, id: AllocationId) -> bool:
+        return id in self._withdrawn
+
+    def end(self, allocation: Allocation, reason: str, outcome: Outcome | None = None) -> None:
+        """It is over, or never was."""
+        known = self._ledger.allocations.get(allocation.id)
+        if known is not None and not self._ledger.broken:
+            state = AllocationState.ENDED
+            self._put(known, "ended", reason, state=state, ended_reason=reason, outcome=outcome)
+            self._withdrawn.discard(allocation.id)
+
+    # -- what is seen
+
+    def note_active(self, liaisons: Mapping[str, Liaison]) -> None:
+        """Whose worker has registered is active."""
+        registered = {self._ledger.allocation_of(id) for id in self._ledger.workers}
+        for allocation in [*self._ledger.allocations.values()]:
+            if allocation.id in registered and allocation.state is not AllocationState.ACTIVE:
+                self._put(allocation, "active", state=AllocationState.ACTIVE)
+                if (liaison := liaisons.get(allocation.cluster)) is not None:
+                    liaison.found()
+            elif allocation.id not in registered:
+                self._note_requeued(allocation)
+        live = {id for id in registered if id is not None}
+        self._sightings.retain(frozenset(live | {*self._ledger.allocations}))
+
+    def note(
+        self,
+        liaison: Liaison,
+        ours: Collection[Allocation],
+        seen: Mapping[AllocationId, Sighting],
+    ) -> None:
+        """ours: those that were looked for; nothing else that is said is believed."""
+        mine = {one.id: seen[one.id] for one in ours if one.id in seen}
+        self._sightings.note(mine)
+        for id, sighting in mine.items():
+            known = self._ledger.allocations.get(id)
+            if known is None or self._ledger.broken:
+                continue
+            match sighting.where:
+                case Whereabouts.GONE:
+                    self._gone(liaison, known, sighting)
+                case Whereabouts.RUNNING:
+                    self._running(known, sighting)
+                case Whereabouts.PENDING:
+                    self._pending(known, sighting)
+                case Whereabouts.UNKNOWN:
+                    pass
+
+    def _gone(self, liaison: Liaison, known: Allocation, sighting: Sighting) -> None:
+        became_worker = known.state is AllocationState.ACTIVE or self._ledger.has_joined(known.id)
+        if not became_worker and known.id not in self._withdrawn:
+            liaison.lost(sighting.reason)
+            log.warning("allocation.failed", allocation=known.id, reason=sighting.reason)
+        self.end(known, sighting.reason, sighting.outcome)
+
+    def _running(self, known: Allocation, sighting: Sighting) -> None:
+        external = sighting.external or known.external
+        deadline = sighting.deadline if sighting.deadline is not None else known.deadline
+        if known.started_at is None:
+            began = sighting.started_at or self._ledger.wall()
+            self._put(
+                known,
+                "started",
+                state=_at_least_submitted(known),
+                external=external,
+                started_at=began,
+                deadline=deadline,
+            )
+        elif _moved(known, sighting) or external != known.external:
+            self._put(known, "moved", external=external, deadline=deadline)
+
+    def _pending(self, known: Allocation, sighting: Sighting) -> None:
+        external = sighting.external or known.external
+        if known.state is AllocationState.REQUESTED:
+            self._put(known, "submitted", state=AllocationState.SUBMITTED, external=external)
+
+    def _note_requeued(self, known: Allocation) -> None:
+        """It ran, and waits again: some clusters put back into their queue what they preempt."""
+        sighting = self._sightings.latest(known.id)
+        waits = sighting is not None and sighting.where is Whereabouts.PENDING
+        if sighting is not None and waits and known.started_at is not None:
+            state = AllocationState.SUBMITTED
+            self._put(
+                known, "requeued", sighting.reason, state=state, started_at=None, deadline=None
+            )
+
+    def _put(self, allocation: Allocation, kind: str, reason: str = "", **changes: object) -> None:
+        changed = msgspec.structs.replace(allocation, **changes)
+        self._ledger.put_allocation(changed, kind, reason)
+
+
+def _at_least_submitted(known: Allocation) -> AllocationState:
+    requested = known.state is AllocationState.REQUESTED
+    return AllocationState.SUBMITTED if requested else known.state
+
+
+def _moved(known: Allocation, sighting: Sighting) -> bool:
+    """Whether the end is another than was known: extended, or shortened by an administrator."""
+    if sighting.deadline is None:
+        return False
+    return known.deadline is None or abs(sighting.deadline - known.deadline) > MOVED
