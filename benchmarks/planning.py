@@ -1,8 +1,8 @@
 """How long one planning pass takes: `python benchmarks/planning.py [JOBS]`.
 
 Six clusters, each with a hundred allocations at work, ten of them idle, and ten on their way;
-10,000 jobs wait, in 4, 200 or 10,000 classes. Printed: the best of five passes, in milliseconds, with
-and without the counting of what waits.
+10,000 jobs wait, in 4, 200 or 10,000 classes. Printed: the best of five passes, in
+milliseconds, and that of counting what waits.
 """
 
 import sys

@@ -90,7 +90,7 @@ class Accounts:
                 case Whereabouts.RUNNING:
                     self._running(known, sighting)
                 case Whereabouts.PENDING:
-                    self._pending(known, sighting)
+                    self._accepted(known, sighting)
                 case Whereabouts.UNKNOWN:
                     pass
 
@@ -102,25 +102,21 @@ class Accounts:
         self.end(known, sighting.reason, sighting.outcome)
 
     def _running(self, known: Allocation, sighting: Sighting) -> None:
-        external = sighting.external or known.external
+        known = self._accepted(known, sighting)
         deadline = sighting.deadline if sighting.deadline is not None else known.deadline
+        external = sighting.external or known.external
         if known.started_at is None:
             began = sighting.started_at or self._ledger.wall()
-            self._put(
-                known,
-                "started",
-                state=_at_least_submitted(known),
-                external=external,
-                started_at=began,
-                deadline=deadline,
-            )
+            self._put(known, "started", external=external, started_at=began, deadline=deadline)
         elif _moved(known, sighting) or external != known.external:
             self._put(known, "moved", external=external, deadline=deadline)
 
-    def _pending(self, known: Allocation, sighting: Sighting) -> None:
+    def _accepted(self, known: Allocation, sighting: Sighting) -> Allocation:
+        """Its provider knows it, whatever became of our question."""
+        if known.state is not AllocationState.REQUESTED:
+            return known
         external = sighting.external or known.external
-        if known.state is AllocationState.REQUESTED:
-            self._put(known, "submitted", state=AllocationState.SUBMITTED, external=external)
+        return self._put(known, "submitted", state=AllocationState.SUBMITTED, external=external)
 
     def _note_requeued(self, known: Allocation) -> None:
         """It ran, and waits again: some clusters put back into their queue what they preempt."""
@@ -132,14 +128,12 @@ class Accounts:
                 known, "requeued", sighting.reason, state=state, started_at=None, deadline=None
             )
 
-    def _put(self, allocation: Allocation, kind: str, reason: str = "", **changes: object) -> None:
+    def _put(
+        self, allocation: Allocation, kind: str, reason: str = "", **changes: object
+    ) -> Allocation:
         changed = msgspec.structs.replace(allocation, **changes)
         self._ledger.put_allocation(changed, kind, reason)
-
-
-def _at_least_submitted(known: Allocation) -> AllocationState:
-    requested = known.state is AllocationState.REQUESTED
-    return AllocationState.SUBMITTED if requested else known.state
+        return changed
 
 
 def _moved(known: Allocation, sighting: Sighting) -> bool:
