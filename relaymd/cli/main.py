@@ -19,6 +19,9 @@ COMMANDS = {
         "relaymd.cli.jobs:jobs", "List jobs; show, cancel, requeue one; its logs, files."
     ),
     "workers": Entry("relaymd.cli.workers:workers", "List workers; drain one."),
+    "clusters": Entry(
+        "relaymd.cli.clusters:clusters", "List clusters; show, switch one; what is planned."
+    ),
     "events": Entry("relaymd.cli.events:events", "What happened; -f: what happens."),
     "status": Entry("relaymd.cli.status:status", "Whether the stack runs, and how it does."),
     "worker": Entry("relaymd.cli.worker:worker", "Be a worker, on this machine."),

@@ -1,6 +1,6 @@
 """States to plan over, in few words."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from relaymd.core.allocation import Allocation, AllocationState
@@ -63,7 +63,7 @@ def demand(need: Requirements = ANY, waiting: int = 1, **said: Any) -> Demand:
 
 
 def planned(
-    wanted: Mapping[Requirements, int] | Iterable[Demand],
+    wanted: Mapping[Requirements, int] | Sequence[Demand],
     offers: Collection[Offer],
     *,
     idle: Sequence[Seat] = (),
@@ -71,7 +71,7 @@ def planned(
     held: Sequence[Allocation] = (),
     **supply: Any,
 ) -> Plan:
-    if isinstance(wanted, Mapping):
+    if not isinstance(wanted, Sequence):
         wanted = [demand(need, count) for need, count in wanted.items()]
     there = Supply(seats=(*idle, *busy), idle=idle, allocations=held, **supply)
     return plan([*wanted], there, offers, now=NOW, policy=POLICY)

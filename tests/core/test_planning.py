@@ -364,7 +364,8 @@ def test_an_outlook_tells_what_each_job_of_a_class_gets() -> None:
     ],
 )
 def test_each_obstacle_has_its_words(said: dict[str, Any], reason: str) -> None:
-    offers = [offer("a", **{"gpus": (GPU,), **said})]
+    known: dict[str, Any] = {"gpus": (GPU,), **said}
+    offers = [offer("a", **known)]
     assert planned({ONE_GPU: 1}, offers).outlooks[ONE_GPU].obstacles == (f"a: {reason}",)
 
 
