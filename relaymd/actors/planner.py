@@ -145,7 +145,7 @@ class Planner:
                 yield msgspec.structs.replace(
                     offer,
                     disabled=disabled,
-                    closed=liaison.closed(),
+                    closed=offer.closed or liaison.closed(),
                     outlives_worker=liaison.manner.outlives_worker,
                 )
 
@@ -168,7 +168,7 @@ class Planner:
             cluster=liaison.cluster,
             offers=tuple(offers),
             disabled=offers[0].disabled if offers else "",
-            closed=liaison.closed(),
+            closed=offers[0].closed if offers else liaison.closed(),
             allocations=tuple(
                 operating.AllocationView(
                     allocation=one,

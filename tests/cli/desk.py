@@ -16,17 +16,21 @@ from relaymd.bus.bus import Bus, Inbox, Journal, RefusedError
 from relaymd.bus.operating import (
     AskStatus,
     CancelJob,
+    ClusterList,
+    ClusterView,
     DrainWorker,
     JobDetails,
     JobPage,
     JobView,
     ListJobs,
     ListWorkers,
+    PlanView,
     ReleaseWorker,
     RequeueJob,
     ShowJob,
     Status,
     Submit,
+    SwitchCluster,
     WorkerList,
     WorkerView,
 )
@@ -57,6 +61,8 @@ class Desk:
         self.workers: list[Worker] = []
         self.quarantined: dict[WorkerId, Quarantine] = {}
         self.drained: list[str] = []
+        self.clusters: list[ClusterView] = []
+        self.planned = PlanView()
         self.submits: list[Submit] = []
         self.silent_submits = 0
         """So many submits are carried out without an answer in time."""
@@ -128,6 +134,11 @@ class Desk:
 
     def _bindings(self) -> Iterable[Binding]:
         yield contract.SUBMIT.answered_by(self._submit)
+        yield contract.CLUSTERS.answered_by(
+            lambda message: ClusterList(clusters=tuple(self.clusters))
+        )
+        yield contract.SWITCH.answered_by(self._switch)
+        yield contract.PLAN.answered_by(lambda message: self.planned)
         yield contract.SHOW.answered_by(self._show)
         yield contract.CANCEL.answered_by(self._cancel)
         yield contract.REQUEUE.answered_by(self._requeue)
@@ -136,6 +147,15 @@ class Desk:
         yield contract.RELEASE_WORKER.answered_by(self._release)
         yield contract.DRAIN_WORKER.answered_by(self._drain)
         yield contract.STATUS.answered_by(self._status)
+
+    def _switch(self, wanted: SwitchCluster) -> m.Done:
+        self.clusters = [
+            msgspec.structs.replace(view, disabled="" if wanted.enabled else f"by {wanted.by}")
+            if view.cluster == wanted.cluster
+            else view
+            for view in self.clusters
+        ]
+        return m.Done()
 
     def _submit(self, wanted: Submit) -> JobView | asyncio.Future[JobView]:
         self.submits.append(wanted)

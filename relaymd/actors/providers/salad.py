@@ -98,6 +98,7 @@ class SaladProvider:
             template=seat,
             slots=config.slots,
             limit=config.max_replicas,
+            disabled="" if config.enabled else "it is disabled in the configuration",
             closed=_closed(config),
         )
         return (offer,)
@@ -219,8 +220,6 @@ class SaladProvider:
 
 
 def _closed(config: SaladConfig) -> str:
-    if not config.enabled:
-        return "it is disabled in the configuration"
     return "" if config.api_key else "RELAYMD_SALAD_API_KEY is not set"
 
 

@@ -117,7 +117,7 @@ class SlurmProvider:
             jit_threshold=config.jit_threshold_hours * 3600,
             wall_seconds=config.wall_seconds,
             wall_spread=config.wall_time_spread,
-            closed="" if config.enabled else "it is disabled in the configuration",
+            disabled="" if config.enabled else "it is disabled in the configuration",
         )
 
 
