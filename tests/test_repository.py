@@ -124,6 +124,15 @@ def test_every_task_is_born_in_a_group(path: Path) -> None:
     assert "ensure_future(" not in source
 
 
+@pytest.mark.parametrize("path", SOURCES, ids=shown)
+def test_no_descriptor_is_given_to_uvloop_that_it_would_close_twice(path: Path) -> None:
+    """Between the two another thread may have opened a file of that number, and loses it."""
+    source = path.read_text()
+
+    assert "connect_read_pipe(" not in source
+    assert "connect_write_pipe(" not in source
+
+
 def test_a_test_is_a_sentence() -> None:
     names = [f.name for path in TESTS for f in functions(path) if f.name.startswith("test_")]
 

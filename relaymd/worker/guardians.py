@@ -8,6 +8,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -112,26 +113,27 @@ class Guardian:
     async def start(cls) -> "Guardian":
         """Raises LaunchError."""
         orders, control = os.pipe()
-        answers, said = os.pipe()
+        # No pipe: uvloop closes what `connect_read_pipe` was given twice, and the second time
+        # the number may be that of a file which another thread has just opened.
+        answers, said = socket.socketpair()
         try:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", str(SCRIPT), str(orders), str(said)),
+                *(sys.executable, "-I", "-S", str(SCRIPT), str(orders), str(said.fileno())),
                 cwd="/",
                 env={},
-                pass_fds=(orders, said),
+                pass_fds=(orders, said.fileno()),
                 start_new_session=True,
                 stdin=asyncio.subprocess.DEVNULL,
             )
         except OSError as exc:
             os.close(control)
-            os.close(answers)
+            answers.close()
             raise LaunchError(f"the guardian cannot be started: {exc}") from exc
         finally:
             os.close(orders)
-            os.close(said)
+            said.close()
         loop = asyncio.get_running_loop()
-        pipe = os.fdopen(answers, "rb")
-        transport, status = await loop.connect_read_pipe(_Status, pipe)
+        transport, status = await loop.create_connection(_Status, sock=answers)
         return cls(process, control, transport, status)
 
     async def launch(self, command: Command) -> GuardedEngine:
