@@ -55,8 +55,8 @@ CODES: Mapping[type[Exception], int] = {
 MIB = 1024 * 1024
 
 ECHO = 1.0
-"""Seconds within which a signal is heard once: SLURM tells every process of an allocation, and a
-container or a batch script that was told passes it on."""
+"""Seconds within which SIGTERM is heard once: SLURM tells every process of an allocation, and a
+container or a batch script that was told passes it on. Who presses Ctrl-C twice means it."""
 
 AT_ONCE = 2.0
 """Seconds for which a worker that is to leave at once without work waits for its first."""
@@ -145,7 +145,7 @@ class Stop:
         if number is signal.SIGUSR1 and self.worker is not None:
             return self.worker.drain("the scheduler says that the allocation ends soon")
         now = self._clock()
-        if now - self._heard < ECHO:
+        if number is signal.SIGTERM and now - self._heard < ECHO:
             return
         self._heard = now
         if self.worker is not None:

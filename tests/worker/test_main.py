@@ -181,14 +181,14 @@ async def test_a_driver_that_begins_to_hang_starves_no_heartbeat_and_holds_up_no
     assert shop.desk.said("Handoff")
 
 
-async def test_a_second_sigterm_hurries(shop: Shop, own_server: NatsServer, tmp_path: Path) -> None:
+async def test_a_second_signal_hurries(shop: Shop, own_server: NatsServer, tmp_path: Path) -> None:
     await shop.submit("--steps", "1000", "--pace", "0.03", "--term-seconds", "60")
     given = environment(shop, own_server, "w-1", RELAYMD_WORKER_DRAIN_SECONDS="100")
     async with process(given, tmp_path / "log") as worker:
         await shop.desk.until(lambda: shop.desk.committed.get(JobId("j-1")))
         worker.send_signal(signal.SIGTERM)
         await shop.desk.until_said("DrainReport")
-        worker.send_signal(signal.SIGTERM)
+        worker.send_signal(signal.SIGINT)
         assert await asyncio.wait_for(worker.wait(), 15) == 0
     assert shop.desk.said("Handoff")[0].reason.startswith("the worker got SIGTERM")
 
@@ -317,6 +317,9 @@ async def test_a_signal_that_slurm_and_a_container_both_send_is_heard_once() -> 
     now = 101.5
     stop.hear(signal.SIGTERM)
     assert worker.heard == 2, "a second one, later, is meant"
+    stop.hear(signal.SIGINT)
+    stop.hear(signal.SIGINT)
+    assert worker.heard == 4, "a person is heard each time"
     now = 110.0
     stop.hear(signal.SIGUSR1)
     assert (worker.heard, worker.drains) == (2, 1), "an end that is near is no reason to hurry"
