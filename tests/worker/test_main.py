@@ -322,7 +322,7 @@ async def test_a_signal_that_slurm_and_a_container_both_send_is_heard_once() -> 
     assert worker.heard == 4, "a person is heard each time"
     now = 110.0
     stop.hear(signal.SIGUSR1)
-    assert (worker.heard, worker.drains) == (2, 1), "an end that is near is no reason to hurry"
+    assert (worker.heard, worker.drains) == (4, 1), "an end that is near is no reason to hurry"
 
 
 def test_who_asks_for_help_gets_help_and_no_worker(tmp_path: Path) -> None:
