@@ -1,6 +1,6 @@
 """What became of each allocation, as the providers say and the workers show, in the ledger."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 import structlog
@@ -9,7 +9,7 @@ from relaymd.actors.ledger import Ledger
 from relaymd.actors.liaison import Liaison
 from relaymd.actors.sightings import Sightings
 from relaymd.core.allocation import Allocation, AllocationState, Sighting, Whereabouts
-from relaymd.core.ids import AllocationId
+from relaymd.core.ids import AllocationId, token
 from relaymd.core.outcome import Outcome
 
 log = structlog.get_logger(__name__)
@@ -70,6 +70,43 @@ class Accounts:
                 self._note_requeued(allocation)
         live = {id for id in registered if id is not None}
         self._sightings.retain(frozenset(live | {*self._ledger.allocations}))
+
+    def adopt(self, liaison: Liaison, entropy: Callable[[int], bytes]) -> None:
+        """Workers that were not told an allocation, and whose place none has, get one.
+
+        The first that waits for a place, else a new one: the provider put them there by itself,
+        such as instead of a machine that was lost, and takes away what nobody claims.
+        """
+        for worker in self._ledger.workers.values():
+            here = worker.cluster == liaison.cluster and worker.external
+            if not here or self._ledger.allocation_of(worker.id) is not None:
+                continue
+            waiting = [one for one in self.of(liaison) if self._is_placeless(one, liaison)]
+            now = self._ledger.wall()
+            allocation = min(
+                waiting,
+                key=lambda one: (one.requested_at, one.id),
+                default=Allocation(
+                    id=AllocationId(token("a", entropy(8))),
+                    cluster=liaison.cluster,
+                    image=worker.image,
+                    requested_at=now,
+                ),
+            )
+            self._put(
+                allocation,
+                "active",
+                state=AllocationState.ACTIVE,
+                external=worker.external,
+                started_at=now,
+            )
+            liaison.found()
+
+    def _is_placeless(self, allocation: Allocation, liaison: Liaison) -> bool:
+        nowhere = allocation.is_coming and not allocation.external
+        return nowhere and not (
+            liaison.is_ordered(allocation.id) or self.is_withdrawn(allocation.id)
+        )
 
     def note(
         self,

@@ -85,10 +85,14 @@ class Provisioner(Actor):
     async def tick(self) -> None:
         for liaison in self._liaisons.values():
             ours = [one for one in self._accounts.of(liaison) if not liaison.is_ordered(one.id)]
-            if (ours or liaison.looks.failures) and liaison.is_look_due():
+            wanted = ours or liaison.looks.failures or liaison.manner.outlives_worker
+            if wanted and liaison.is_look_due():
                 self.later(self._look(liaison, ours))
         if self._ledger.broken:
             return
+        for liaison in self._liaisons.values():
+            if liaison.manner.outlives_worker:
+                self._accounts.adopt(liaison, self._entropy)
         self._accounts.note_active(self._liaisons)
         if not self._winding_down:
             self._carry_out(self._planner.plan())

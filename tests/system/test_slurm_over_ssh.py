@@ -1,5 +1,6 @@
 """Real Slurm behind a real sshd: nothing of it is reached but through SSH."""
 
+import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,26 @@ async def test_a_connection_that_is_lost_loses_no_job_and_asks_for_nothing_twice
         assert [segment["how"] for segment in (await stack.show(job))["segments"]] == ["completed"]
         await stack.until_at_rest()
         assert len(await stack.told("requested")) == 1
+
+
+async def test_a_login_node_that_hangs_delays_no_other_cluster(
+    slurm: SlurmCluster, login_node: Sshd, tmp_path: Path
+) -> None:
+    async with over(slurm, tmp_path, far(login_node), cluster("near")) as stack:
+        away = await stack.submit(bundle(tmp_path, "campus", steps=300), "--title", "away")
+        await stack.until_running(away)
+        login_node.freeze()
+        try:
+            began = time.monotonic()
+            near = await stack.submit(bundle(tmp_path, "near", steps=40), "--title", "near")
+            await stack.until_event(near, "launched", within=30)
+            assert time.monotonic() - began < 15
+            await has_every_step(stack, near, 40, tmp_path / "out-near")
+        finally:
+            login_node.thaw()
+        await has_every_step(stack, away, 300, tmp_path / "out-away")
+        assert [segment["how"] for segment in (await stack.show(away))["segments"]] == ["completed"]
+        await stack.until_at_rest()
 
 
 def bundle(folder: Path, cluster: str, *, steps: int) -> Path:

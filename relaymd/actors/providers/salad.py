@@ -99,7 +99,7 @@ class SaladProvider:
             slots=config.slots,
             limit=config.max_replicas,
             disabled="" if config.enabled else "it is disabled in the configuration",
-            closed=_closed(config),
+            closed="" if config.api_key else "RELAYMD_SALAD_API_KEY is not set",
         )
         return (offer,)
 
@@ -217,10 +217,6 @@ class SaladProvider:
             return Sighting(where=Whereabouts.UNKNOWN, external=machine)
         reason = f"Salad took machine {machine} away"
         return Sighting(where=Whereabouts.GONE, external=machine, reason=reason)
-
-
-def _closed(config: SaladConfig) -> str:
-    return "" if config.api_key else "RELAYMD_SALAD_API_KEY is not set"
 
 
 def _waits(group: Group, instances: Sequence[Instance]) -> str:
