@@ -241,6 +241,23 @@ async def test_a_full_quota_is_refused_in_words_and_what_waits_says_why(
     assert (gone.where, gone.reason) == (Whereabouts.GONE, "CANCELLED: it was cancelled")
 
 
+async def test_a_full_quota_is_told_in_words_and_is_no_failure_of_the_job(
+    slurm: SlurmCluster, tmp_path: Path
+) -> None:
+    for _ in range(2):  # as many as the QOS allows
+        slurm.run("sbatch", "--qos=two", "--hold", "--wrap", "true")
+    async with over(slurm, tmp_path, cluster(qos="two")) as stack:
+        job = await stack.submit(fake_bundle(tmp_path / "b", steps=5), "--title", "full")
+        (end, *_) = await stack.ended()
+
+        assert end["reason"] == (
+            "a quota is full: QOSMaxSubmitJobPerUserLimit: "
+            "as many of our jobs are in its queue as may be"
+        )
+        assert await stack.state_of(job) == "queued"
+        assert await stack.allocations() == []
+
+
 async def test_a_killed_orchestrator_adopts_what_runs_and_what_waits(
     slurm: SlurmCluster, tmp_path: Path
 ) -> None:
