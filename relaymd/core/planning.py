@@ -9,7 +9,7 @@ A pass looks at whole states and decides in this order:
 4.  What is on its way and matched by nothing is taken back.
 
 No queued job causes two allocations of clusters. One that a cluster lets wait may cause one of
-Salad beside: whichever comes second is taken back (docs/decisions/0007-overflow-beside.md).
+Salad beside: whichever comes second is taken back (docs/decisions/0009-overflow-beside.md).
 """
 
 from collections import Counter
