@@ -80,10 +80,10 @@ async def fuzz_subjects(stack: Stack, rng: random.Random, job: str, worker: str)
             if not row.template.startswith(prefix):
                 continue
             sample = samples(row.carries)[0]
-            subject = row.template.format(worker=worker, job=job)
+            subject = row.template.format(worker=worker, job=job, cluster="local")
             for data in payloads(rng, [sample], EACH):
                 await client.publish(subject, data, reply=rng.choice([inbox, ""]))
-                await client.publish(row.template.format(worker="w-x", job="j-x"), data)
+                await client.publish(row.template.format(worker="w-x", job="j-x", cluster="c-x"), data)
             await client.flush()
         assert client.is_connected
         await client.close()
