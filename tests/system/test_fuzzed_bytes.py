@@ -83,7 +83,9 @@ async def fuzz_subjects(stack: Stack, rng: random.Random, job: str, worker: str)
             subject = row.template.format(worker=worker, job=job, cluster="local")
             for data in payloads(rng, [sample], EACH):
                 await client.publish(subject, data, reply=rng.choice([inbox, ""]))
-                await client.publish(row.template.format(worker="w-x", job="j-x", cluster="c-x"), data)
+                await client.publish(
+                    row.template.format(worker="w-x", job="j-x", cluster="c-x"), data
+                )
             await client.flush()
         assert client.is_connected
         await client.close()
