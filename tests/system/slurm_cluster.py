@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -108,8 +108,11 @@ class SlurmCluster:
     def kill_node(self, node: str) -> None:
         """As when its power fails: the daemon and all jobs on it are gone at once."""
         self._end(node, signal.SIGKILL)
-        for pid in processes_of(self.folder, f"SLURMD_NODENAME={node}"):
-            os.kill(pid, signal.SIGKILL)
+        jobs = processes_of(self.folder, f"SLURMD_NODENAME={node}")
+        there = [*sorted(keepers(jobs)), *jobs]
+        for number in (signal.SIGSTOP, signal.SIGKILL):  # nobody there may tell of another's death
+            for pid in there:
+                os.kill(pid, number)
 
     # -- what an administrator and a user type ---------------------------------------------------
 
@@ -344,6 +347,22 @@ def free_ports(count: int) -> list[int]:
     finally:
         for one in held:
             one.close()
+
+
+def keepers(jobs: Iterable[int]) -> set[int]:
+    """The `slurmstepd` above each of the processes, which carry no mark of their node."""
+    found: set[int] = set()
+    for pid in jobs:
+        while pid > 1:
+            try:
+                lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+            except OSError:
+                break  # it has just ended
+            status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+            if status["Name"] == "slurmstepd":
+                found.add(pid)
+            pid = int(status["PPid"])
+    return found - set(jobs)
 
 
 def processes_of(folder: Path, *marks: str) -> list[int]:
