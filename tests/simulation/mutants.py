@@ -1,9 +1,8 @@
 """Planted bugs: each is a part that does wrong what the project is proud of doing right."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 import msgspec
@@ -24,13 +23,14 @@ from relaymd.core.provisioning import Offer
 from relaymd.core.reaping import Forget, ReapCommand, Revoke, reap
 from relaymd.core.worker import WorkerLost
 from relaymd.process import Offload
-from relaymd.storage.store import ObjectInfo, Store
+from relaymd.storage.store import Store
 from relaymd.worker import files
 from tests.simulation.letters import LAST
 from tests.simulation.process import WORLD
 from tests.simulation.recipe import Recipe
 from tests.simulation.run import simulate
 from tests.simulation.wrapped import WrappedBus
+from tests.storage.passing import PassingStore
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -93,11 +93,11 @@ class CommitFirst(Recipe):
         return _Hasty(store)
 
 
-class _Hasty:
+class _Hasty(PassingStore):
     """A Store whose puts are answered at once and arrive later, if the process lives."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        super().__init__(store)
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def put(self, key: str, data: bytes) -> None:
@@ -107,28 +107,7 @@ class _Hasty:
 
     async def _later(self, key: str, data: bytes) -> None:
         await asyncio.sleep(0.05)
-        await asyncio.wait_for(self._store.put(key, data), 60.0)
-
-    async def put_file(self, key: str, path: Path) -> None:
-        await self._store.put_file(key, path)
-
-    async def get(self, key: str) -> bytes:
-        return await self._store.get(key)
-
-    async def get_file(self, key: str, path: Path) -> None:
-        await self._store.get_file(key, path)
-
-    async def head(self, key: str) -> ObjectInfo | None:
-        return await self._store.head(key)
-
-    def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
-        return self._store.list(prefix)
-
-    async def delete(self, keys: Iterable[str]) -> None:
-        await self._store.delete(keys)
-
-    async def close(self) -> None:
-        await self._store.close()
+        await asyncio.wait_for(self.inner.put(key, data), 60.0)
 
 
 class StaleReaper(Recipe):

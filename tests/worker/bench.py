@@ -4,8 +4,6 @@ import asyncio
 import dataclasses
 import os
 import time
-from collections.abc import AsyncIterator, Iterable
-from pathlib import Path
 
 import msgspec
 
@@ -16,7 +14,6 @@ from relaymd.process import Offload
 from relaymd.storage.generations import load_manifest
 from relaymd.storage.manifest import Manifest
 from relaymd.storage.store import (
-    ObjectInfo,
     StorageError,
     Store,
 )
@@ -24,6 +21,7 @@ from relaymd.worker.cycle import Cycle
 from relaymd.worker.held import Held
 from relaymd.worker.place import Place
 from relaymd.worker.tools import Room
+from tests.storage.passing import PassingStore
 from tests.worker.shop import QUICK, Shop
 
 JOB = JobId("j-1")
@@ -36,41 +34,24 @@ SPEC = parse(
 )
 
 
-class Grumpy:
+class Grumpy(PassingStore):
     """A store that refuses to take anything while it has a reason to."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        super().__init__(store)
         self.error: StorageError | None = None
+        self.refused = 0
+        """Puts."""
+
         self.delay = 0.0
         """Seconds that each put takes."""
 
     async def put(self, key: str, data: bytes) -> None:
         await asyncio.sleep(self.delay)
         if self.error is not None:
+            self.refused += 1
             raise self.error
-        await self._store.put(key, data)
-
-    async def put_file(self, key: str, path: Path) -> None:
-        await self._store.put_file(key, path)
-
-    async def get(self, key: str) -> bytes:
-        return await self._store.get(key)
-
-    async def get_file(self, key: str, path: Path) -> None:
-        await self._store.get_file(key, path)
-
-    async def head(self, key: str) -> ObjectInfo | None:
-        return await self._store.head(key)
-
-    def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
-        return self._store.list(prefix)
-
-    async def delete(self, keys: Iterable[str]) -> None:
-        await self._store.delete(keys)
-
-    async def close(self) -> None:
-        await self._store.close()
+        await self.inner.put(key, data)
 
 
 class Bench:
