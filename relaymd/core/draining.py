@@ -44,9 +44,13 @@ def plan(*, now: Monotonic, until: Monotonic, last_cycle: float | None) -> Drain
     """Divide what is left between the engine and the upload.
 
     last_cycle: seconds the latest cycle took; None: there was none, and a third is kept for it.
+    However quick it was, an eighth is kept: an engine that goes on writing may have to be read
+    several times, and the store be asked twice.
     """
     left = max(until - now, 0.0)
-    reserve = left / 3 if last_cycle is None else min(2 * last_cycle + 1.0, left / 2)
+    reserve = left / 3
+    if last_cycle is not None:
+        reserve = min(max(2 * last_cycle, left / 8) + 1.0, left / 2)
     return DrainPlan(engine_until=Monotonic(until - reserve), store_until=until)
 
 

@@ -52,6 +52,10 @@ class CycleError(Exception):
         """What an attempt ends as whose last files meet this; None: time may heal it."""
 
 
+class VoidError(CycleError):
+    """The engine's files were at no moment a checkpoint; only the engine can change that."""
+
+
 async def _no_output() -> None:
     pass
 
@@ -195,10 +199,10 @@ class Cycle:
                     self.nothing_yet = str(exc)
                     return None
                 if left <= 0:
-                    raise CycleError(str(exc), soon=True) from exc
+                    raise VoidError(str(exc), soon=True) from exc
             except UnsettledError as exc:
                 if left <= 0:
-                    raise CycleError(str(exc), soon=True) from exc
+                    raise VoidError(str(exc), soon=True) from exc
             await asyncio.sleep(self._tools.pace.look)
 
     async def _try(self, watched: Watched) -> Gathered | None:

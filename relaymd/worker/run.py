@@ -23,7 +23,8 @@ from relaymd.core.ids import Monotonic
 from relaymd.core.outcome import AttemptEnd, Outcome
 from relaymd.core.supervision import classify
 from relaymd.worker import ending, files, settling, ticks
-from relaymd.worker.cycle import CycleError
+from relaymd.worker.backoff import Backoff
+from relaymd.worker.cycle import CycleError, VoidError
 from relaymd.worker.held import Wish
 from relaymd.worker.outbox import Letter
 from relaymd.worker.racing import before, beside, first, unless, within
@@ -53,9 +54,14 @@ class Run:
                 letter = await unless(held, Wish.DROP, self._cancel())
             await self._running.engine.kill()
         if letter is not None:
-            limit = self._running.tools.pace.leave_within
-            await unless(held, Wish.DROP, within(limit, ending.flush(self._running)))
+            await unless(held, Wish.DROP, within(self._for_output(), ending.flush(self._running)))
         return letter if held.wish < Wish.DROP else None
+
+    def _for_output(self) -> float:
+        """Seconds for the rest of the output: after a drain's end most are for the last word."""
+        limit = self._running.tools.pace.leave_within
+        left = self._running.held.until - asyncio.get_running_loop().time()
+        return min(limit, max(left, 0.0) + limit / 4)
 
     async def _work(self) -> Letter:
         """Let the engine run until it ends, or until it has to be stopped."""
@@ -75,7 +81,8 @@ class Run:
             return await ending.complete(running)
         if self._end.outcome is Outcome.INTERRUPTED:
             await asyncio.sleep(running.tools.pace.settle)  # we may be told to drain just now
-            await self._store_last(asyncio.sleep(running.tools.pace.drain_longest))
+            until = asyncio.sleep(running.tools.pace.drain_longest)
+            await self._store_last(until, ended=True)
         return await ending.fail(running, self._end)
 
     async def _drain(self) -> Letter:
@@ -97,7 +104,8 @@ class Run:
             code = await before(held.past(engine_until), first(running.engine.exited(), written))
             if code == 0:
                 return await ending.complete_in_time(running)
-            why = await self._store_last(held.past(lambda: held.until))
+            ended = code is not None
+            why = await self._store_last(held.past(lambda: held.until), ended=ended)
             if await running.engine.kill() == 0:  # it finished while we stored
                 return await ending.complete_in_time(running)
         return running.handoff(held.reason + why)
@@ -107,17 +115,37 @@ class Run:
         await self._running.stop()
         return self._running.cancelled()
 
-    async def _store_last(self, end: Coroutine[Any, Any, None]) -> str:
-        """One more cycle, unless `end` comes first; what is to be said if it failed."""
+    async def _store_last(self, end: Coroutine[Any, Any, None], *, ended: bool) -> str:
+        """One more cycle, unless `end` comes first; what is to be said if it failed.
+
+        ended: whether the engine has, so that its files are as they will stay.
+        """
         cycle = self._running.cycle
+        met: list[str] = ["the last checkpoint could not be stored in time"]
         try:
-            if await before(end, cycle.once()) is not None:
+            if await before(end, self._last_cycle(met, ended=ended)) is not None:
                 return ""
-            reason = "the last checkpoint could not be stored in time"
         except CycleError as exc:
-            reason = exc.reason
-        await within(self._running.tools.pace.leave_within, cycle.missed(reason))
-        return f"; {reason}, the one before stands"
+            met.append(exc.reason)
+        await within(self._running.tools.pace.leave_within, cycle.missed(met[-1]))
+        return f"; {met[-1]}, the one before stands"
+
+    async def _last_cycle(self, met: list[str], *, ended: bool) -> bool:
+        """A cycle, tried again for as long as there is hope. Raises CycleError.
+
+        met: the reasons of those that failed are added to it.
+        """
+        running = self._running
+        pace = running.tools.pace
+        backoff = Backoff(running.tools.rng, pace.retry_first, pace.retry_longest)
+        while True:
+            try:
+                return await running.cycle.once()
+            except CycleError as exc:
+                if not exc.soon or (ended and isinstance(exc, VoidError)):
+                    raise
+                met.append(exc.reason)
+            await backoff.pause()
 
     async def _say_launched(self) -> None:
         running = self._running

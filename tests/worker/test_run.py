@@ -1,9 +1,12 @@
 """What becomes of a running engine: drains, cancellations, ends of every kind."""
 
+import asyncio
 import json
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import replace
+from typing import ParamSpec, TypeVar
 
 import msgspec
 import pytest
@@ -14,9 +17,15 @@ from relaymd.core.ids import Epoch, JobId, WorkerId
 from relaymd.core.outcome import Outcome
 from relaymd.storage import keys
 from relaymd.storage.logs import read_log
+from relaymd.storage.store import StorageUnreachableError
+from relaymd.worker.snapshot import NotValidError
 from tests.engines.verify import problems
+from tests.worker.bench import Grumpy
 from tests.worker.processes import engine_in, is_alive, number_in, until
 from tests.worker.shop import QUICK, Shop
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 LONG = ("--steps", "1000", "--pace", "0.03")
 NEVER = {"checkpoint_poll_interval_seconds": 3600}
@@ -140,7 +149,8 @@ async def test_a_drain_whose_last_cycle_fails_says_so_and_the_one_before_stands(
     shop: Shop,
 ) -> None:
     job = await shop.submit(*LONG)
-    async with shop.worker() as running:
+    pace = msgspec.structs.replace(QUICK, drain_longest=2.0)
+    async with shop.worker(shop.tools(pace=pace)) as running:
         await shop.desk.until(lambda: len(shop.desk.committed.get(job, ())) >= 3)
         (shop.root / "store").rename(shop.root / "gone")
         running.worker.drain("a test")
@@ -148,6 +158,76 @@ async def test_a_drain_whose_last_cycle_fails_says_so_and_the_one_before_stands(
     (shop.root / "gone").rename(shop.root / "store")
     assert "the one before stands" in shop.desk.said("Handoff")[0].reason
     assert await step_stored(shop, job) > 0
+
+
+async def test_a_drain_tries_again_while_the_engine_still_writes_its_checkpoint(
+    shop: Shop,
+) -> None:
+    """One that heeds no signal has its marker away when we look, and back a moment later."""
+    script = """
+        trap '' TERM
+        echo first > state.json
+        touch marker
+        while :; do
+            sleep 0.05
+            [ -e away ] && rm -f marker
+            [ -e back ] && { rm -f away back; echo last > state.json; touch marker; }
+        done
+    """
+    spec = {"checkpoint_watch_paths": ["state.json"], "checkpoint_marker": "marker"}
+    job = await shop.submit_command(script, spec=spec)
+    pace = msgspec.structs.replace(QUICK, drain_longest=4.0, void_tries=1, settle=3600.0)
+    tools = shop.tools(pace=pace)
+    looked = asyncio.Event()
+
+    async def offload(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await tools.offload(work, *args, **kwargs)
+        except NotValidError:
+            looked.set()
+            raise
+
+    async with shop.worker(replace(tools, offload=offload)) as running:
+        await shop.desk.until_said("CheckpointReport")
+        (work,) = (shop.root / "workers" / "w-1").glob("j-*/work")
+        (work / "away").touch()
+        await until(lambda: not (work / "marker").exists())
+        running.worker.drain("a test")
+        await shop.desk.until_said("DrainReport")
+        looked.clear()
+        await looked.wait()
+        (work / "back").touch()
+        assert await running.left()
+    assert shop.desk.said("Handoff")[0].reason == "a test"
+    assert (await shop.restored(job) / "state.json").read_text() == "last\n"
+
+
+async def test_a_drain_tries_again_while_the_store_is_away(shop: Shop) -> None:
+    job = await shop.submit(*LONG, "--checkpoint-every", "1000", spec=NEVER)
+    store = Grumpy(shop.store)
+    async with shop.worker(shop.tools(store=store)) as running:
+        await started(shop)
+        store.error = StorageUnreachableError("the store", "it is away")
+        running.worker.drain("a test")
+        await until(lambda: store.refused >= 2)
+        store.error = None
+        assert await running.left()
+    assert shop.desk.said("Handoff")[0].reason == "a test"
+    assert await step_stored(shop, job) > 0
+
+
+async def test_a_drain_does_not_wait_for_a_checkpoint_that_an_ended_engine_left_torn(
+    shop: Shop,
+) -> None:
+    script = "touch state.json marker; trap 'rm marker; exit 75' TERM; while :; do sleep 0.05; done"
+    spec = {"checkpoint_watch_paths": ["state.json"], "checkpoint_marker": "marker"}
+    await shop.submit_command(script, spec=spec)
+    pace = msgspec.structs.replace(QUICK, drain_longest=600.0, void_tries=2)
+    async with shop.worker(shop.tools(pace=pace)) as running:
+        await shop.desk.until_said("CheckpointReport")
+        running.worker.drain("a test")
+        assert await running.left()
+    assert "the marker marker is not there" in shop.desk.said("Handoff")[0].reason
 
 
 async def test_a_second_signal_hurries(shop: Shop) -> None:
