@@ -122,7 +122,7 @@ class Cycle:
         begin = asyncio.get_running_loop().time()
         self.nothing_yet = ""
         gathered = await self._gather(finished)
-        if gathered is None:
+        if gathered is None or (not finished and self._is_untold(gathered)):
             return False
         await self._commit(gathered)
         self.seconds = asyncio.get_running_loop().time() - begin
@@ -223,6 +223,15 @@ class Cycle:
         if found is None and self._gathering.is_empty:
             self.nothing_yet = f"no file matches {', '.join(self._spec.watched)} yet"
         return found
+
+    def _is_untold(self, gathered: Gathered) -> bool:
+        """Whether the files changed, but nobody said how far they are since the restore.
+
+        With a guard against falling back, an engine that forgets its checkpoint is found out by
+        what it says of its progress; before that, its files are not put over the good ones.
+        """
+        guarded = self._spec.progress_rollback_limit is not None
+        return guarded and self._restored is not None and gathered.progress == self._restored
 
     async def _commit(self, gathered: Gathered) -> None:
         """Store the manifest, and report."""

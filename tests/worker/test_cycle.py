@@ -9,6 +9,7 @@ import pytest
 
 from relaymd.core.checkpoint import KEPT
 from relaymd.core.ids import Generation
+from relaymd.core.specification import parse
 from relaymd.storage import keys
 from relaymd.storage.store import (
     StorageDeniedError,
@@ -276,3 +277,25 @@ async def test_a_store_that_cannot_be_collected_is_no_failure_of_the_cycle(bench
     await bench.cycle.collect()
     bench.write(a="2")
     assert await bench.cycle.once()
+
+
+async def test_guarded_against_falling_back_nothing_is_stored_before_progress_was_told(
+    shop: Shop,
+) -> None:
+    """An engine that forgot its checkpoint has written files, and not yet how far it is."""
+    guard = {"progress_file_path": "progress", "progress_rollback_limit": 0.05}
+    spec = parse({"command": "x", "checkpoint_watch_paths": ["*.chk"], **guard})
+    bench = Bench(shop, spec)
+    bench.write(a="step 500")
+    (bench.place.work / "progress").write_text("0.5")
+    assert await bench.cycle.once()
+    again = bench.new_cycle(restored=await bench.manifest(), generation=1)
+    bench.write(a="step 1")
+    assert not await again.once()
+    assert bench.committed == [1]
+    (bench.place.work / "progress").write_text("0.51")
+    assert await again.once()
+    bench.write(a="the end")
+    resumed = bench.new_cycle(restored=await bench.manifest(), generation=2)
+    assert await resumed.once(finished=True), "it ended well: this is its result"
+    assert bench.committed == [1, 2, 3]

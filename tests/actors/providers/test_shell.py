@@ -10,6 +10,7 @@ import pytest
 from relaymd.actors.providers.provider import ProviderError
 from relaymd.actors.providers.shell import Finished, LocalShell, UnansweredError
 from relaymd.process import alive
+from tests.worker.processes import until
 
 
 def script(text: str, *words: str) -> list[str]:
@@ -64,7 +65,9 @@ async def test_a_hanging_command_is_killed_with_all_of_its_group(tmp_path: Path)
     with pytest.raises(UnansweredError, match="did not end within"):
         await LocalShell().run(hangs, within=0.5)
 
-    assert not any(alive(int(pid)) for pid in noted.read_text().split())
+    pids = [int(pid) for pid in noted.read_text().split()]
+    assert len(pids) == 2
+    await until(lambda: not any(alive(pid) for pid in pids))
 
 
 async def test_a_hanging_command_is_killed_when_nobody_waits_any_more(tmp_path: Path) -> None:
