@@ -231,7 +231,8 @@ class Cycle:
         what it says of its progress; before that, its files are not put over the good ones.
         """
         guarded = self._spec.progress_rollback_limit is not None
-        return guarded and self._restored is not None and gathered.progress == self._restored
+        told = gathered.progress not in (None, self._restored)
+        return guarded and self._restored is not None and not told
 
     async def _commit(self, gathered: Gathered) -> None:
         """Store the manifest, and report."""

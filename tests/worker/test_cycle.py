@@ -292,6 +292,8 @@ async def test_guarded_against_falling_back_nothing_is_stored_before_progress_wa
     again = bench.new_cycle(restored=await bench.manifest(), generation=1)
     bench.write(a="step 1")
     assert not await again.once()
+    (bench.place.work / "progress").unlink()
+    assert not await again.once()
     assert bench.committed == [1]
     (bench.place.work / "progress").write_text("0.51")
     assert await again.once()
