@@ -9,7 +9,7 @@ import structlog
 
 from relaymd.actors import pushes
 from relaymd.actors.actor import Actor
-from relaymd.actors.endings import interrupt
+from relaymd.actors.endings import interrupt, strike
 from relaymd.actors.ledger import Ledger
 from relaymd.actors.presence import Presence
 from relaymd.actors.sightings import Sightings
@@ -97,8 +97,7 @@ class Reaper(Actor):
                 case Revoke():
                     self._revoke(command)
                 case Forget(worker=worker, reason=reason):
-                    self._ledger.forget(worker, WorkerLost(reason=reason))
-                    self._presence.forget(worker)
+                    strike(self._ledger, self._presence, worker, WorkerLost(reason=reason))
                     log.warning("worker.lost", worker=worker, reason=reason)
         self._presence.retain(job.id for job in self._ledger.leased())
 

@@ -10,7 +10,7 @@ import structlog
 
 from relaymd.actors import pushes
 from relaymd.actors.actor import Actor
-from relaymd.actors.endings import interrupt, retire
+from relaymd.actors.endings import interrupt, retire, strike
 from relaymd.actors.ledger import Ledger
 from relaymd.actors.presence import Presence
 from relaymd.actors.texts import bounded, short
@@ -137,8 +137,7 @@ class Registry(Actor):
         if worker is not None and worker.instance == message.instance:
             reason = bounded(message.reason)
             self._end_leases(worker, f"worker {worker.id} left: {reason}")
-            self._ledger.forget(worker.id, WorkerLeft(reason=reason))
-            self._presence.forget(worker.id)
+            strike(self._ledger, self._presence, worker.id, WorkerLeft(reason=reason))
             log.info("worker.left", worker=worker.id, reason=reason)
         return self._ledger.settled(m.Done())
 
@@ -193,8 +192,7 @@ class Registry(Actor):
     def _dismiss(self, worker: Worker) -> None:
         reason = f"worker {worker.id} was started anew"
         self._end_leases(worker, reason)
-        self._ledger.forget(worker.id, WorkerLost(reason=reason))
-        self._presence.forget(worker.id)
+        strike(self._ledger, self._presence, worker.id, WorkerLost(reason=reason))
 
     def _end_leases(self, worker: Worker, reason: str) -> None:
         for job in [*self._ledger.held_by(worker.id).values()]:

@@ -91,6 +91,30 @@ async def test_a_full_disk_supersedes_nobody_and_forgets_nobody(tmp_path: Path) 
         assert await worker.checkpoint(it) is Standing.ACCEPTED
 
 
+async def test_a_leaving_that_was_not_stored_leaves_known_when_the_worker_was_heard(
+    tmp_path: Path,
+) -> None:
+    async with failing(tmp_path) as (office, disk):
+        worker = office.worker()
+        await worker.register()
+        await office.operator.submit()
+        it = await worker.begin()
+        office.clock.advance(600)
+        await worker.beat(it)
+        disk.full = True
+        assert await refused(worker.leave()) is RefusalCode.UNAVAILABLE
+        disk.full = False
+        await until(lambda: not office.ledger.broken)
+        office.tick("reaper")
+        await turns(20)
+
+        assert (await office.operator.show()).state is JobState.RUNNING
+        await worker.leave()
+        await turns()
+        assert (await office.operator.show()).state is JobState.QUEUED
+        assert office.presence.heard(worker.id) == office.clock.monotonic() - 600, "forgotten"
+
+
 async def test_a_commit_that_landed_though_it_was_reported_as_failed_is_found(
     tmp_path: Path,
 ) -> None:
