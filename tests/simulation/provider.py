@@ -91,4 +91,7 @@ class ModelProvider:
         staff = self._world.staff
         if staff.of(allocation.id):
             return ALIVE
-        return UNKNOWN if allocation.id in staff.starting else GONE
+        if allocation.id in staff.starting:
+            return UNKNOWN
+        staff.gone.add(allocation.id)
+        return GONE

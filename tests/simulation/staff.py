@@ -107,6 +107,9 @@ class Staff:
     world: "World"
     hands: dict[str, Hand] = field(default_factory=dict[str, Hand])
     starting: set[AllocationId] = field(default_factory=set[AllocationId])
+    gone: set[AllocationId] = field(default_factory=set[AllocationId])
+    """Allocations that were seen to have ended: nothing is started in them any more."""
+
     count: int = 0
     left_behind: list[Path] = field(default_factory=list[Path])
     """Folders of dead workers that no other has adopted yet."""
@@ -123,7 +126,7 @@ class Staff:
 
     def start_again(self, hand: Hand) -> None:
         """A process in the place of one that has died: the same worker, in the same folder."""
-        if hand.folder in self.left_behind:
+        if hand.folder in self.left_behind and hand.allocation not in self.gone:
             self.left_behind.remove(hand.folder)
             self._start(hand.allocation, self._next_party(), hand.id, hand.folder)
 

@@ -1,7 +1,7 @@
 """An object store in memory, slow and unreliable as asked, whole in what it keeps."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from random import Random
 from typing import TypeVar
@@ -57,11 +57,8 @@ class ModelStore:
         return await self._operate(key, lambda: self._info(key) if key in self.objects else None)
 
     async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
-        keys = await self._operate(
-            prefix, lambda: sorted(key for key in self.objects if key.startswith(prefix))
-        )
-        for key in keys:
-            yield self._info(key)
+        for info in await self._operate(prefix, lambda: self._listed(prefix)):
+            yield info
 
     async def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
@@ -88,6 +85,10 @@ class ModelStore:
             return self.objects[key]
         except KeyError:
             raise MissingObjectError(key) from None
+
+    def _listed(self, prefix: str) -> Sequence[ObjectInfo]:
+        """As they lie there now; while they are read, another may remove some."""
+        return [self._info(key) for key in sorted(self.objects) if key.startswith(prefix)]
 
     def _info(self, key: str) -> ObjectInfo:
         return ObjectInfo(key=key, size=len(self.objects[key]), modified=UnixTime(0))
