@@ -3,7 +3,7 @@
 Who holds the lease does it, between two cycles of its own. It may be a zombie without knowing:
 so it removes only what was stored under its own lease or an earlier one, and keeps every
 generation that was committed, or may have been, when its lease ended. All that a successor
-relies on is in one of those, or carries the successor's own epoch. See decision 6.
+relies on is in one of those, or carries the successor's own epoch. See decision 8.
 """
 
 import re

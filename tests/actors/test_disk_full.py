@@ -10,11 +10,12 @@ import pytest
 
 from relaymd.actors.database import open_database
 from relaymd.bus.bus import RefusedError
-from relaymd.bus.messages import HeartbeatAck, RefusalCode, Standing
+from relaymd.bus.messages import Assignment, HeartbeatAck, RefusalCode, Standing
 from relaymd.core.job import JobState
 from tests.actors.cloud import Cloud
 from tests.actors.disks import FailingDisk
 from tests.actors.office import Office, Parts, opened, turns, until
+from tests.actors.peers import WorkerPeer
 
 
 @asynccontextmanager
@@ -29,6 +30,14 @@ async def refused(asking: Awaitable[object]) -> RefusalCode:
     with pytest.raises(RefusedError) as caught:
         await asking
     return caught.value.refusal.error
+
+
+async def at_work(office: Office) -> tuple[WorkerPeer, Assignment]:
+    """A worker that holds the lease of the one job."""
+    worker = office.worker()
+    await worker.register()
+    await office.operator.submit()
+    return worker, await worker.begin()
 
 
 async def test_a_submit_the_disk_does_not_take_is_refused_and_as_if_it_never_was(
@@ -52,10 +61,7 @@ async def test_while_the_disk_is_full_questions_are_answered_from_what_it_has(
     tmp_path: Path,
 ) -> None:
     async with failing(tmp_path) as (office, disk):
-        worker = office.worker()
-        await worker.register()
-        await office.operator.submit()
-        it = await worker.begin()
+        worker, it = await at_work(office)
         disk.full = True
         assert await refused(worker.complete(it)) is RefusalCode.UNAVAILABLE
         await until(lambda: office.ledger.jobs[it.job].state is JobState.RUNNING)
@@ -70,10 +76,7 @@ async def test_while_the_disk_is_full_questions_are_answered_from_what_it_has(
 
 async def test_a_full_disk_supersedes_nobody_and_forgets_nobody(tmp_path: Path) -> None:
     async with failing(tmp_path) as (office, disk):
-        worker = office.worker()
-        await worker.register()
-        await office.operator.submit()
-        it = await worker.begin()
+        worker, it = await at_work(office)
         disk.full = True
         assert await refused(worker.checkpoint(it)) is RefusalCode.UNAVAILABLE
         assert await refused(worker.leave()) is RefusalCode.UNAVAILABLE
@@ -95,10 +98,7 @@ async def test_a_leaving_that_was_not_stored_leaves_known_when_the_worker_was_he
     tmp_path: Path,
 ) -> None:
     async with failing(tmp_path) as (office, disk):
-        worker = office.worker()
-        await worker.register()
-        await office.operator.submit()
-        it = await worker.begin()
+        worker, it = await at_work(office)
         office.clock.advance(600)
         await worker.beat(it)
         disk.full = True

@@ -157,10 +157,7 @@ async def test_an_idle_replica_goes_and_the_one_that_works_is_left_alone(tmp_pat
         await one.stack.until(one_left, within=60, what="the idle replica is gone")
         assert one.salad.running[0].machine == worker["external"]
         await one.stack.until_state(long, "completed", within=90)
-        assert (
-            len([event for event in await one.stack.events(long) if event["type"] == "launched"])
-            == 1
-        )
+        assert await one.launches(long) == 1
         await one.until_empty()
 
 

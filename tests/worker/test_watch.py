@@ -70,7 +70,7 @@ async def test_an_engine_that_ignores_its_checkpoint_is_stopped_and_stores_nothi
         "test $RELAYMD_GENERATION = 0 || rm -f state.json; "
         f"exec {sys.executable} {FAKE_ENGINE} --steps 1000 --pace 0.03"
     )
-    guarded = {**WATCHED, "progress_rollback_limit": 0.02, "progress_timeout_seconds": 2}
+    guarded = {**WATCHED, "progress_rollback_limit": 0.05, "progress_timeout_seconds": 2}
     job = await shop.submit_command(forgets, spec=guarded)
     async with shop.worker() as first:
         await shop.desk.until(lambda: step_told(shop, job) >= 50)
