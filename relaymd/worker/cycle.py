@@ -18,6 +18,7 @@ from relaymd.bus.messages import CheckpointMiss, CheckpointReport
 from relaymd.core.checkpoint import KEPT, Checkpoint
 from relaymd.core.ids import Generation
 from relaymd.core.outcome import Outcome
+from relaymd.core.rhythm import out_of_step
 from relaymd.core.specification import Specification
 from relaymd.core.supervision import fallen_back
 from relaymd.storage.collecting import collect
@@ -203,7 +204,7 @@ class Cycle:
             except UnsettledError as exc:
                 if left <= 0:
                     raise VoidError(str(exc), soon=True) from exc
-            await asyncio.sleep(self._tools.pace.look)
+            await asyncio.sleep(out_of_step(self._tools.pace.look, self._tries))
 
     async def _try(self, watched: Watched) -> Gathered | None:
         self._tries += 1
