@@ -13,6 +13,7 @@ from relaymd.core.allocation import Allocation, AllocationState
 from relaymd.core.demand import demands
 from relaymd.core.ids import AllocationId, JobId, UnixTime, WorkerId
 from relaymd.core.job import Bundle, Job
+from relaymd.core.likeness import Likeness
 from relaymd.core.planning import plan
 from relaymd.core.provisioning import Offer, Plan, PlanningPolicy, Supply
 from relaymd.core.resources import Gpu, ProviderKind, Requirements, Seat
@@ -83,9 +84,11 @@ def one_pass(
 ) -> tuple[Plan, float, float]:
     """The plan, the seconds of planning, and those of counting before it."""
     begin = time.perf_counter()
-    wanted = demands(waiting, (), {}, now=NOW, overflow_after=600.0)
+    choices = offers()
+    likeness = Likeness([*there.seats, *(offer.template for offer in choices)])
+    wanted = demands(waiting, (), {}, likeness, now=NOW, overflow_after=600.0)
     counted = time.perf_counter()
-    found = plan(wanted, there, offers(), now=NOW, policy=PlanningPolicy())
+    found = plan(wanted, there, choices, now=NOW, policy=PlanningPolicy())
     end = time.perf_counter()
     return found, end - counted, counted - begin
 

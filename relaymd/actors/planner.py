@@ -13,6 +13,7 @@ from relaymd.bus import operating
 from relaymd.core.allocation import Allocation
 from relaymd.core.demand import Demand, demands
 from relaymd.core.ids import Monotonic, WorkerId
+from relaymd.core.likeness import Likeness
 from relaymd.core.outlook import sentence
 from relaymd.core.planning import plan
 from relaymd.core.provisioning import Offer, Plan, PlanningPolicy, Retire, Submit, Supply, Withdraw
@@ -44,47 +45,51 @@ class Planner:
 
     def plan(self) -> Plan:
         """What to do now, which is then taken to be done."""
-        wanted = self._demand()
-        found = self._found(wanted)
+        wanted, found = self._found()
         now = self._presence.clock()
         self._sightings.outlooks = found.outlooks
         known = {each.need for each in wanted}
         self._turns = {need: at for need, at in self._turns.items() if need in known}
-        self._turns |= {need: now for need, outlook in found.outlooks.items() if outlook.asked}
+        asked = (each for each in wanted if found.outlooks[each.classes[0].need].asked)
+        self._turns |= {each.need: now for each in asked}
         return msgspec.structs.replace(found, commands=tuple(self._ripe(found, now)))
 
     def view(self) -> operating.PlanView:
         """What would be done now, for people."""
-        wanted = self._demand()
-        found = self._found(wanted)
+        wanted, found = self._found()
         now = self._ledger.wall()
         return operating.PlanView(
             commands=tuple(_step(command) for command in found.commands),
             waiting=tuple(
                 operating.WaitingClass(
-                    need=each.need,
+                    need=first.need,
                     jobs=each.waiting,
                     oldest=each.oldest,
-                    why=sentence(found.outlooks[each.need], position=each.waiting - 1, now=now),
-                    first=self._ledger.backlog.lines()[each.need][0].id,
+                    why=sentence(found.outlooks[first.need], position=each.waiting - 1, now=now),
+                    first=first.line[0].id,
                 )
                 for each in wanted
+                for first in each.classes[:1]
             ),
         )
 
     def clusters(self) -> tuple[operating.ClusterView, ...]:
         return tuple(self._cluster(each) for each in self._liaisons.values())
 
-    def _found(self, wanted: list[Demand]) -> Plan:
+    def _found(self) -> tuple[list[Demand], Plan]:
+        supply, offers = self._supply(), [*self._offers()]
+        places = Likeness([*supply.seats, *(offer.template for offer in offers)])
+        wanted = self._demand(places)
         now = self._ledger.wall()
-        return plan(wanted, self._supply(), [*self._offers()], now=now, policy=self._policy)
+        return wanted, plan(wanted, supply, offers, now=now, policy=self._policy)
 
-    def _demand(self) -> list[Demand]:
+    def _demand(self, places: Likeness) -> list[Demand]:
         now = self._presence.clock()
         return demands(
             self._ledger.backlog.lines(),
             self._ledger.leased(),
             {need: now - at for need, at in self._turns.items()},
+            places,
             now=self._ledger.wall(),
             overflow_after=self._policy.overflow_after,
         )

@@ -14,15 +14,11 @@ from relaymd.core.checkpoint import Progress
 from relaymd.core.ids import WorkerId
 from relaymd.core.job import Job, JobState
 from relaymd.core.outlook import sentence
-from relaymd.core.provisioning import Outlook
 from relaymd.core.reaping import LivenessPolicy, judge
 from relaymd.core.resources import Requirements
 from relaymd.core.scheduling import explain
 from relaymd.core.segments import segments
 from relaymd.core.worker import Worker
-
-NOTHING = Outlook()
-"""There is nobody who could be asked."""
 
 _decode = msgspec.json.Decoder(JobChanged).decode
 
@@ -101,7 +97,7 @@ class Views:
         if outlook is None or line is None or job not in line:
             return why
         position = line.index(job)
-        if position < outlook.idle or outlook == NOTHING:
+        if position + outlook.ahead < outlook.idle or outlook.is_empty:
             return why
         return f"{why}; {sentence(outlook, position=position, now=self._ledger.wall())}"
 

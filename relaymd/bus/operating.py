@@ -185,7 +185,7 @@ class PlannedStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class WaitingClass(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Jobs that need the same, and wait."""
+    """Jobs that wait and that no place there is could tell apart."""
 
     need: Requirements
     jobs: int
@@ -196,7 +196,7 @@ class WaitingClass(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """Why the last of them does not run, in one sentence."""
 
     first: JobId
-    """The next of them."""
+    """One of those that have waited longest."""
 
 
 class PlanView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -9,6 +9,7 @@ def sentence(outlook: Outlook, *, position: int, now: UnixTime) -> str:
 
     Those before it get what comes first: idle seats, what is on its way, what is asked for.
     """
+    position += outlook.ahead
     if position < outlook.idle:
         return "it is next for an idle slot"
     position -= outlook.idle

@@ -80,8 +80,10 @@ class _Pass:
         return Plan(
             commands=(*self._submits(), *self._withdrawals(), *self._retirements()),
             outlooks={
-                self._classes[member].need: self._outlook(member, left[member])
-                for member in self._members
+                need: msgspec.structs.replace(outlook, ahead=ahead) if ahead else outlook
+                for member, demand in enumerate(self._classes)
+                for outlook in [self._outlook(member, left[member])]
+                for need, ahead in demand.ahead()
             },
         )
 

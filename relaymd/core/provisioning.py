@@ -131,8 +131,11 @@ class Coming(msgspec.Struct, frozen=True, kw_only=True):
 class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     """What a class of waiting jobs can hope for, in the order in which its jobs get it."""
 
+    ahead: int = 0
+    """Jobs of other classes that need the same, for these places, and come before."""
+
     idle: int = 0
-    """So many find an idle seat."""
+    """So many find an idle seat, those ahead included; so with all that follows."""
 
     coming: tuple[Coming, ...] = ()
     asked: tuple[tuple[str, int], ...] = ()
@@ -140,6 +143,11 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
 
     obstacles: tuple[str, ...] = ()
     """Why nothing is asked for the rest: a reason for each cluster."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to hope for, and nobody who could be asked."""
+        return not (self.idle or self.coming or self.asked or self.obstacles)
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relaymd.core.allocation import Allocation, AllocationState
@@ -171,6 +171,7 @@ def test_plans_that_are_carried_out_come_to_an_end(
     assert withdrawn(last) == []
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(1, 30), min_size=2, max_size=5),
     st.integers(1, 3),
