@@ -86,7 +86,9 @@ def one_pass(
     begin = time.perf_counter()
     choices = offers()
     likeness = Likeness([*there.seats, *(offer.template for offer in choices)])
-    wanted = demands(waiting, (), {}, likeness, now=NOW, overflow_after=600.0)
+    wanted = demands(
+        waiting, (), dict.fromkeys(waiting, 60.0), likeness, now=NOW, overflow_after=600.0
+    )
     counted = time.perf_counter()
     found = plan(wanted, there, choices, now=NOW, policy=PlanningPolicy())
     end = time.perf_counter()

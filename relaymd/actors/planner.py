@@ -1,6 +1,6 @@
 """Gathers what there is and what waits, has it planned, and tells people of it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 
@@ -48,10 +48,7 @@ class Planner:
         wanted, found = self._found()
         now = self._presence.clock()
         self._sightings.outlooks = found.outlooks
-        known = {each.need for each in wanted}
-        self._turns = {need: at for need, at in self._turns.items() if need in known}
-        asked = (each for each in wanted if found.outlooks[each.classes[0].need].asked)
-        self._turns |= {each.need: now for each in asked}
+        self._note_turns(wanted, found, now)
         return msgspec.structs.replace(found, commands=tuple(self._ripe(found, now)))
 
     def view(self) -> operating.PlanView:
@@ -93,6 +90,14 @@ class Planner:
             now=self._ledger.wall(),
             overflow_after=self._policy.overflow_after,
         )
+
+    def _note_turns(self, wanted: Collection[Demand], found: Plan, now: Monotonic) -> None:
+        """By what the jobs themselves need: which of them are alike changes with the workers."""
+        lines = self._ledger.backlog.lines()
+        self._turns = {need: at for need, at in self._turns.items() if need in lines}
+        for demand in wanted:
+            if found.outlooks[demand.classes[0].need].asked:
+                self._turns |= {each.need: now for each in demand.classes}
 
     def _supply(self) -> Supply:
         taken = {

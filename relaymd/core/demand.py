@@ -75,7 +75,8 @@ def demands(
 ) -> list[Demand]:
     """lines: the waiting jobs of each class, the most urgent first.
 
-    turns: as `since_turn`, by the need that a demand had.
+    turns: as `since_turn`, by what the jobs themselves need: how they are put together now may
+    be another way than they were at their turn.
     """
     running: dict[Requirements, int] = {}
     for job in leased:
@@ -118,6 +119,6 @@ def _demand(
         oldest=max(now - classes[0].since, 0.0),
         priority=priority,
         running=running.get(need, 0),
-        since_turn=turns.get(need, float("inf")),
+        since_turn=min(turns.get(each.need, float("inf")) for each in classes),
         classes=classes,
     )

@@ -15,7 +15,8 @@ Names: TypeAlias = tuple[str, ...]
 class Likeness:
     """Says each need in the words of the places there are.
 
-    Two needs that come out equal fit the same of these places, and like them in the same order.
+    Two needs that come out equal fit the same of these places, and like those of which one is
+    enough in the same order.
     """
 
     def __init__(self, seats: Iterable[Seat]) -> None:

@@ -35,6 +35,9 @@ class Cloud:
         self.offered: dict[str, Any] = {}
         """What its offer says beside its limits."""
 
+        self.images: tuple[str | None, ...] = (None,)
+        """It makes an offer for each."""
+
         self.outlives_worker = False
         self.hangs = False
         """Whoever asks it anything waits, until he gives up."""
@@ -48,16 +51,7 @@ class Cloud:
         )
 
     def offers(self) -> Sequence[Offer]:
-        seat = Seat(worker=WorkerId("w"), cluster=self.cluster, provider=ProviderKind.SLURM)
-        offer = Offer(
-            cluster=self.cluster,
-            provider=ProviderKind.SLURM,
-            template=seat,
-            slots=self.slots,
-            limit=self.limit,
-            **self.offered,
-        )
-        return (offer,)
+        return [self._offer(image) for image in self.images]
 
     async def submit(self, allocation: Allocation) -> str:
         id = allocation.id
@@ -88,6 +82,19 @@ class Cloud:
     async def _answer(self) -> None:
         if self.hangs:
             await asyncio.Event().wait()
+
+    def _offer(self, image: str | None) -> Offer:
+        seat = Seat(
+            worker=WorkerId("w"), cluster=self.cluster, provider=ProviderKind.SLURM, image=image
+        )
+        return Offer(
+            cluster=self.cluster,
+            provider=ProviderKind.SLURM,
+            template=seat,
+            slots=self.slots,
+            limit=self.limit,
+            **self.offered,
+        )
 
     def _sight(self, id: AllocationId) -> Sighting:
         if id in self.sightings:

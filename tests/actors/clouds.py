@@ -29,6 +29,10 @@ async def states(office: Office) -> list[str]:
     return [str(one.state) for one in (await office.operator.status()).allocations]
 
 
+async def images(office: Office) -> list[str | None]:
+    return [one.image for one in (await office.operator.status()).allocations]
+
+
 async def kinds(office: Office) -> list[str]:
     rows = await office.ledger.events_after(0, limit=10_000)
     return [row.kind for row in rows if ".provider." in row.subject]

@@ -8,8 +8,9 @@ from relaymd.actors.provisioner import POLICY
 from relaymd.bus import contract, operating
 from relaymd.bus.bus import RefusedError
 from relaymd.core.allocation import Sighting, Whereabouts
+from relaymd.core.resources import Requirements
 from tests.actors.cloud import Cloud
-from tests.actors.clouds import clusters, look, over, states, switch
+from tests.actors.clouds import clusters, images, look, over, states, switch
 
 
 async def test_a_disabled_cluster_is_asked_nothing_until_it_is_enabled(tmp_path: Path) -> None:
@@ -77,6 +78,31 @@ async def test_the_plan_tells_what_would_be_done_and_why_not_more(tmp_path: Path
             "nothing is asked for it: "
             "north: its limit of 1 allocations is reached (max_allocations)"
         )
+
+
+async def test_whose_turn_it_was_is_remembered_whatever_workers_come(tmp_path: Path) -> None:
+    """A worker of south changes what tells the first class from others."""
+    cloud = Cloud(limit=1)
+    cloud.images = ("a", "b")
+    async with over(tmp_path, cloud) as office:
+        await switch(office, "north", enabled=False)
+        older = Requirements(worker_image="a", clusters=("north", "south"))
+        await office.operator.submit("a1", requirements=older)
+        await office.operator.submit("a2", requirements=older)
+        office.clock.advance(5.0)
+        await office.operator.submit("b1", requirements=Requirements(worker_image="b"))
+        office.clock.advance(5.0)
+        await switch(office, "north", enabled=True)
+        await look(office)
+        assert await images(office) == ["a"]
+
+        await office.worker().register(cluster="south")
+        await look(office)
+        cloud.alive.clear()
+        await look(office)
+        office.clock.advance(5.0)
+        await look(office)
+        assert await images(office) == ["b"]
 
 
 async def test_an_idle_worker_that_costs_is_let_go_after_a_while_and_its_place_given_back(

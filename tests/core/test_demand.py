@@ -64,6 +64,18 @@ def test_classes_that_no_place_can_tell_apart_are_one_and_the_oldest_comes_first
     assert [*found.ahead()] == [(old, 0), (young, 2)]
 
 
+def test_a_turn_is_that_of_all_that_are_alike_and_is_known_when_they_are_so_no_more() -> None:
+    a, b = (Requirements(gpus=1, vram_gb=much) for much in (10.0, 20.0))
+    waiting = {a: [job("j1", 0.0)], b: [job("j2", 0.0)]}
+    (both,) = demands(waiting, [], {a: 7.0}, PLACES, now=NOW, overflow_after=600.0)
+    assert both.since_turn == 7.0
+
+    gpus = tuple(Gpu(model="A100", vram_gb=much) for much in (10.0, 20.0))
+    apart = Likeness([Seat(worker=WorkerId("w"), gpus=gpus)])
+    found = demands(waiting, [], {a: 7.0}, apart, now=NOW, overflow_after=600.0)
+    assert [each.since_turn for each in found] == [7.0, float("inf")]
+
+
 def test_running_jobs_count_for_whoever_needs_the_like() -> None:
     like = Requirements(gpus=1, gpu_models=("a100",))
     (found,) = demands(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from relaymd.core.ids import WorkerId
 from relaymd.core.likeness import Likeness
-from relaymd.core.resources import Gpu, Requirements, Seat, misfit
+from relaymd.core.resources import Gpu, Requirements, Seat, misfit, surplus
 from relaymd.core.wide import width
 
 A100 = Gpu(model="A100-SXM", vram_gb=40.0)
@@ -72,10 +72,16 @@ needs = st.builds(
 )
 
 
+def liked(need: Requirements, seats: list[Seat]) -> list[Seat]:
+    return sorted(seats, key=lambda seat: surplus(need, seat))
+
+
 @given(places, needs, st.integers(1, 3))
 def test_a_need_fits_where_it_did(there: list[Seat], need: Requirements, slots: int) -> None:
     alike = Likeness(there).of(need)
     for seat in there:
         assert (misfit(alike, seat) is None) == (misfit(need, seat) is None)
         assert width(alike, seat, slots) == width(need, seat, slots)
+    fitting = [seat for seat in there if misfit(need, seat) is None]
+    assert liked(alike, fitting) == liked(need, fitting)
     assert Likeness(there).of(alike) == alike
