@@ -11,14 +11,21 @@ from relaymd.actors.commits import Commits, LedgerUnavailableError
 from relaymd.actors.disk import Batch, Disk, EventRow, Place
 from relaymd.actors.state import State
 from relaymd.core.allocation import Allocation
+from relaymd.core.avoiding import Avoided
 from relaymd.core.backlog import Backlog
 from relaymd.core.clusters import Switch
 from relaymd.core.events import JobEvent, Submitted
 from relaymd.core.ids import AllocationId, JobId, UnixTime, WorkerId
 from relaymd.core.job import Job, JobState, apply
-from relaymd.core.quarantine import Node, Quarantine, node_of, note
+from relaymd.core.quarantine import Node, Quarantine, note
 from relaymd.core.resources import Seat
-from relaymd.core.worker import Worker, WorkerEvent, WorkerQuarantined, WorkerReleased
+from relaymd.core.worker import (
+    Worker,
+    WorkerEvent,
+    WorkerQuarantined,
+    WorkerReleased,
+    node_of,
+)
 
 T = TypeVar("T")
 
@@ -150,6 +157,16 @@ class Ledger:
     def quarantine(self, worker: Worker) -> Quarantine | None:
         """Whether the worker's node gets no work just now, and why."""
         return self._state.quarantine(node_of(worker), self.wall())
+
+    def avoided(self) -> Mapping[JobId, Avoided]:
+        """The nodes on which jobs ended badly, by the job."""
+        return self._state.avoided(self.wall())
+
+    def open_seats(self) -> list[Seat]:
+        """Idle or not: those of workers that stay, and whose node is in no quarantine."""
+        staying = (worker for worker in self.workers.values() if not worker.leaving)
+        here = (worker.id for worker in staying if self.quarantine(worker) is None)
+        return [seat for id in here for seat in self.seats_of(id)]
 
     async def fetch(self, id: JobId) -> Job:
         """The job of this id, or the only one whose id begins so; final ones as well.

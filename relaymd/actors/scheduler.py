@@ -90,15 +90,11 @@ class Scheduler(Actor):
         self._ledger.backlog.wake(self._ledger.wall())
         lines = self._ledger.backlog.lines()
         idle = self._asks.idle() if lines else []
+        avoid = self._ledger.avoided() if idle else {}
         wide = any(need.gpus > 1 for need in lines)
-        for step in assign(lines, idle, self._seats() if idle and wide else ()):
+        seats = self._ledger.open_seats() if idle and (wide or avoid) else ()
+        for step in assign(lines, idle, seats, avoid):
             self._grant(step)
-
-    def _seats(self) -> list[Seat]:
-        """All that there are, idle or not."""
-        workers = self._ledger.workers.values()
-        here = (worker.id for worker in workers if not worker.leaving)
-        return [seat for id in here for seat in self._ledger.seats_of(id)]
 
     def _look_after(self, ask: Ask) -> None:
         """Answer those who can get nothing, and end the lease that an asking slot has lost."""

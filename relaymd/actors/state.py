@@ -5,12 +5,13 @@ from collections.abc import Iterator, Mapping
 
 from relaymd.actors.disk import Snapshot
 from relaymd.core.allocation import Allocation, AllocationState
+from relaymd.core.avoiding import Avoided, avoided
 from relaymd.core.backlog import Backlog
 from relaymd.core.ids import AllocationId, JobId, UnixTime, WorkerId
 from relaymd.core.job import Job, JobState
-from relaymd.core.quarantine import Node, Quarantine, node_of, quarantine
+from relaymd.core.quarantine import Node, Quarantine, quarantine
 from relaymd.core.resources import Seat
-from relaymd.core.worker import Worker, seats
+from relaymd.core.worker import Worker, node_of, seats
 
 _NONE: Mapping[JobId, Job] = {}
 
@@ -130,6 +131,10 @@ class State:
             return None
         present = {node_of(worker) for worker in self.workers.values()}
         return quarantine(node, self.nodes, present, now=now)
+
+    def avoided(self, now: UnixTime) -> Mapping[JobId, Avoided]:
+        """The nodes that jobs avoid just now."""
+        return avoided(self.nodes.values(), now=now)
 
     def put_allocation(self, allocation: Allocation) -> None:
         if allocation.state is AllocationState.ENDED:

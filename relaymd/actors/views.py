@@ -10,6 +10,7 @@ from relaymd.actors.presence import Presence
 from relaymd.actors.sightings import Sightings
 from relaymd.bus.facts import JobChanged
 from relaymd.bus.operating import JobDetails, JobView, WorkerView
+from relaymd.core.avoiding import why_it_waits
 from relaymd.core.checkpoint import Progress
 from relaymd.core.ids import WorkerId
 from relaymd.core.job import Job, JobState
@@ -88,7 +89,15 @@ class Views:
         if left > 0:
             cause = f" after: {job.end.reason}" if job.end else ""
             return f"it is tried again in {left:.0f} s{cause}"
-        return self._foreseen(job, why(job.requirements))
+        return self._shy(job) or self._foreseen(job, why(job.requirements))
+
+    def _shy(self, job: Job) -> str | None:
+        """Whether it leaves an idle seat alone."""
+        avoid = self._ledger.avoided().get(job.id)
+        if avoid is None:
+            return None
+        idle = self._asks.idle()
+        return why_it_waits(job.requirements, avoid, self._ledger.open_seats(), idle)
 
     def _foreseen(self, job: Job, why: str) -> str:
         """Why no worker takes it, and what is done about that."""
@@ -106,9 +115,8 @@ class Views:
         known: dict[Requirements, str] = {}
         ledger = self._ledger
         staying = [worker for worker in ledger.workers.values() if not worker.leaving]
-        shut = {worker.id for worker in staying if ledger.quarantine(worker) is not None}
-        here = (worker.id for worker in staying if worker.id not in shut)
-        all_seats = [seat for id in here for seat in ledger.seats_of(id)]
+        shut = [worker.id for worker in staying if ledger.quarantine(worker) is not None]
+        all_seats = ledger.open_seats()
         shut_seats = [seat for id in shut for seat in ledger.seats_of(id)]
         idle = self._asks.idle()
 

@@ -20,7 +20,6 @@ from relaymd.core.events import Checkpointed, Completed, Failed, Interrupted, Jo
 from relaymd.core.ids import JobId, UnixTime
 from relaymd.core.job import Job, has_advanced
 from relaymd.core.outcome import Outcome
-from relaymd.core.worker import Worker
 
 UNFIT_JOBS = 2
 """Jobs that find a node unfit, one after another, until it is believed."""
@@ -60,11 +59,6 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
 class Quarantine(msgspec.Struct, frozen=True, kw_only=True):
     until: UnixTime
     reason: str
-
-
-def node_of(worker: Worker) -> str:
-    """The same for all workers of one machine; a worker that names no host stands for itself."""
-    return f"{worker.cluster}/{worker.host or worker.id}"
 
 
 def note(node: Node | None, id: str, job: Job, event: JobEvent, *, at: UnixTime) -> Node | None:

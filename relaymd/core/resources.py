@@ -65,6 +65,9 @@ class Seat(msgspec.Struct, frozen=True, kw_only=True):
     also: tuple[int, ...] = ()
     """Further slots of the worker, whose devices are among these."""
 
+    node: str = ""
+    """The machine it is on, as `node_of` names it."""
+
     @property
     def slots(self) -> tuple[int, ...]:
         return (self.slot, *self.also)

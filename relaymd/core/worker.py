@@ -41,6 +41,11 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     memory_gb: float = 0.0
 
 
+def node_of(worker: Worker) -> str:
+    """The same for all workers of one machine; a worker that names no host stands for itself."""
+    return f"{worker.cluster}/{worker.host or worker.id}"
+
+
 def seats(worker: Worker) -> Iterator[Seat]:
     """The worker's slots, its GPUs dealt evenly among them."""
     for slot, gpus in enumerate(deal(worker.gpus, worker.slots)):
@@ -50,6 +55,7 @@ def seats(worker: Worker) -> Iterator[Seat]:
             slot=slot,
             provider=worker.provider,
             cluster=worker.cluster,
+            node=node_of(worker),
             image=worker.image,
             platforms=without_devices(worker.platforms) if bare else worker.platforms,
             gpus=gpus,

@@ -24,11 +24,10 @@ from relaymd.core.quarantine import (
     Node,
     Quarantine,
     Strike,
-    node_of,
     note,
     quarantine,
 )
-from relaymd.core.worker import Worker
+from relaymd.core.worker import Worker, node_of
 from tests.core.jobs import job_in
 
 UNFIT, FAILED = Outcome.NODE_UNFIT, Outcome.ENGINE_FAILED

@@ -7,10 +7,11 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relaymd.core.idle import best
 from relaymd.core.ids import JobId, UnixTime, WorkerId
 from relaymd.core.job import Job, JobState
 from relaymd.core.resources import Gpu, ProviderKind, Requirements, Seat, misfit
-from relaymd.core.scheduling import assign, best, explain, urgency
+from relaymd.core.scheduling import assign, explain, urgency
 from tests.core.jobs import job_in
 
 ANY = Requirements()

@@ -61,6 +61,7 @@ def test_a_seat_says_of_its_worker_all_that_a_job_may_ask_for() -> None:
         slot=1,
         provider=ProviderKind.SLURM,
         cluster="north",
+        node="north/w-1",
         image="img",
         platforms=("CUDA",),
         gpus=(Gpu(model="gpu1"),),
