@@ -76,22 +76,22 @@ class Desk(Actor):
         return self._views.taken(await self._ledger.add(job, by=message.by))
 
     async def _show(self, message: operating.ShowJob) -> operating.JobDetails:
-        job = await self._ledger.fetch(message.job)
-        latest = await self._ledger.latest_of(job.id, limit=HISTORY)
-        milestones = await self._ledger.milestones_of(job.id)
+        job = await self._ledger.archive.fetch(message.job)
+        latest = await self._ledger.archive.latest_of(job.id, limit=HISTORY)
+        milestones = await self._ledger.archive.milestones_of(job.id)
         return self._views.details(job, latest, milestones)
 
     async def _list(self, message: operating.ListJobs) -> operating.JobPage:
         limit = min(max(message.limit, 1), LONGEST_PAGE)
         after = _place(message.after) if message.after is not None else None
         states = tuple(dict.fromkeys(message.states))
-        found = await self._ledger.page(states, limit=limit + 1, after=after)
+        found = await self._ledger.archive.page(states, limit=limit + 1, after=after)
         shown = found[:limit]
         more = f"{shown[-1].submitted_at!r}~{shown[-1].id}" if len(found) > limit else None
         return operating.JobPage(jobs=self._views.of_many(shown), next=more)
 
     async def _cancel(self, message: operating.CancelJob) -> operating.JobView:
-        job = await self._ledger.fetch(message.job)
+        job = await self._ledger.archive.fetch(message.job)
         if job.state in (JobState.CANCELLED, JobState.CANCELLING):
             return self._views.of(await self._ledger.settled(job))
         event = CancelRequested(by=short(message.by))
@@ -101,7 +101,7 @@ class Desk(Actor):
         return self._views.of(job)
 
     async def _requeue(self, message: operating.RequeueJob) -> operating.JobView:
-        job = await self._ledger.fetch(message.job)
+        job = await self._ledger.archive.fetch(message.job)
         if job.state is JobState.QUEUED:
             return self._views.of(await self._ledger.settled(job))
         event = Requeued(by=short(message.by))

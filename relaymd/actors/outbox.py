@@ -47,7 +47,7 @@ class Outbox(Actor):
         """Whether there may be more. Where there is nothing, nothing is read."""
         if self._ledger.unpublished <= 0:
             return False
-        rows = await self._ledger.events_after(self._ledger.published_up_to, limit=BATCH)
+        rows = await self._ledger.archive.events_after(self._ledger.published_up_to, limit=BATCH)
         if not rows:
             return False
         stored = await self._journal.append(rows)

@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar, cast
 
+from relaymd.actors.archive import AmbiguousJobError, UnknownJobError
 from relaymd.actors.commits import LedgerUnavailableError
 from relaymd.actors.disk import DiskError
-from relaymd.actors.ledger import AmbiguousJobError, DuplicateJobError, UnknownJobError
+from relaymd.actors.ledger import DuplicateJobError
 from relaymd.bus.bus import RefusedError
 from relaymd.bus.messages import Refusal, RefusalCode
 from relaymd.core.job import IllegalTransitionError

@@ -7,7 +7,8 @@ from typing import ClassVar, Protocol
 import msgspec
 
 from relaymd.actors.actor import Actor
-from relaymd.actors.ledger import Ledger, UnknownJobError
+from relaymd.actors.archive import UnknownJobError
+from relaymd.actors.ledger import Ledger
 from relaymd.actors.presence import Presence
 from relaymd.actors.refusals import then
 from relaymd.actors.texts import LONGEST, LONGEST_KEY, bounded
@@ -182,7 +183,7 @@ class Reports(Actor):
     async def _late(self, id: JobId, epoch: Epoch, was_it: Callable[[Job], bool]) -> m.LeaseAnswer:
         """What a report is told whose lease does not live."""
         try:
-            job = await self._ledger.fetch(id)
+            job = await self._ledger.archive.fetch(id)
         except UnknownJobError:
             return m.LeaseAnswer(standing=m.Standing.SUPERSEDED)
         await self._ledger.settled(None)

@@ -11,6 +11,7 @@ from relaymd.actors.asks import Ask, Asks, lease_of
 from relaymd.actors.bell import Bell
 from relaymd.actors.endings import interrupt
 from relaymd.actors.ledger import Ledger
+from relaymd.actors.openings import open_seats, shy
 from relaymd.actors.presence import Presence
 from relaymd.actors.refusals import refusal
 from relaymd.bus import contract
@@ -90,9 +91,9 @@ class Scheduler(Actor):
         self._ledger.backlog.wake(self._ledger.wall())
         lines = self._ledger.backlog.lines()
         idle = self._asks.idle() if lines else []
-        avoid = self._ledger.avoided() if idle else {}
+        avoid = shy(self._ledger) if idle else {}
         wide = any(need.gpus > 1 for need in lines)
-        seats = self._ledger.open_seats() if idle and (wide or avoid) else ()
+        seats = open_seats(self._ledger) if idle and (wide or avoid) else ()
         for step in assign(lines, idle, seats, avoid):
             self._grant(step)
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 
 from relaymd.actors.disk import Snapshot
 from relaymd.core.allocation import Allocation, AllocationState
-from relaymd.core.avoiding import Avoided, avoided
 from relaymd.core.backlog import Backlog
 from relaymd.core.ids import AllocationId, JobId, UnixTime, WorkerId
 from relaymd.core.job import Job, JobState
@@ -131,10 +130,6 @@ class State:
             return None
         present = {node_of(worker) for worker in self.workers.values()}
         return quarantine(node, self.nodes, present, now=now)
-
-    def avoided(self, now: UnixTime) -> Mapping[JobId, Avoided]:
-        """The nodes that jobs avoid just now."""
-        return avoided(self.nodes.values(), now=now)
 
     def put_allocation(self, allocation: Allocation) -> None:
         if allocation.state is AllocationState.ENDED:

@@ -6,6 +6,7 @@ import msgspec
 
 from relaymd.actors.asks import Asks
 from relaymd.actors.ledger import Ledger
+from relaymd.actors.openings import divided, shy
 from relaymd.actors.presence import Presence
 from relaymd.actors.sightings import Sightings
 from relaymd.bus.facts import JobChanged
@@ -66,7 +67,7 @@ class Views:
         """Its slots that are known to wait for work."""
         return self._asks.slots(worker)
 
-    def _view(self, job: Job, why: Callable[[Requirements], str]) -> JobView:
+    def _view(self, job: Job, why: Callable[[Job], str]) -> JobView:
         rate, left = self._presence.rate(job.id, job.epoch) if job.lease else (None, None)
         return JobView(
             job=job,
@@ -82,22 +83,14 @@ class Views:
             return job.checkpoints[-1].progress
         return noted
 
-    def _waiting(self, job: Job, why: Callable[[Requirements], str]) -> str | None:
+    def _waiting(self, job: Job, why: Callable[[Job], str]) -> str | None:
         if job.state is not JobState.QUEUED:
             return None
         left = job.not_before - self._ledger.wall()
         if left > 0:
             cause = f" after: {job.end.reason}" if job.end else ""
             return f"it is tried again in {left:.0f} s{cause}"
-        return self._shy(job) or self._foreseen(job, why(job.requirements))
-
-    def _shy(self, job: Job) -> str | None:
-        """Whether it leaves an idle seat alone."""
-        avoid = self._ledger.avoided().get(job.id)
-        if avoid is None:
-            return None
-        idle = self._asks.idle()
-        return why_it_waits(job.requirements, avoid, self._ledger.open_seats(), idle)
+        return why(job)
 
     def _foreseen(self, job: Job, why: str) -> str:
         """Why no worker takes it, and what is done about that."""
@@ -110,20 +103,21 @@ class Views:
             return why
         return f"{why}; {sentence(outlook, position=position, now=self._ledger.wall())}"
 
-    def _reasons(self) -> Callable[[Requirements], str]:
+    def _reasons(self) -> Callable[[Job], str]:
         """Explains each class once, for a page may show a thousand jobs of the same."""
         known: dict[Requirements, str] = {}
-        ledger = self._ledger
-        staying = [worker for worker in ledger.workers.values() if not worker.leaving]
-        shut = [worker.id for worker in staying if ledger.quarantine(worker) is not None]
-        all_seats = ledger.open_seats()
-        shut_seats = [seat for id in shut for seat in ledger.seats_of(id)]
+        seats, shut = divided(self._ledger)
         idle = self._asks.idle()
+        avoid = shy(self._ledger)
 
-        def why(need: Requirements) -> str:
+        def why(job: Job) -> str:
+            need = job.requirements
+            avoided = avoid.get(job.id)
+            if avoided and (leaves := why_it_waits(need, avoided, seats, idle)) is not None:
+                return leaves
             if need not in known:
-                known[need] = explain(need, all_seats, idle, shut_seats)
-            return known[need]
+                known[need] = explain(need, seats, idle, shut)
+            return self._foreseen(job, known[need])
 
         return why
 

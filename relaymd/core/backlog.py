@@ -4,7 +4,7 @@ An index over the ledger's jobs, kept so that a pass of the scheduler looks at t
 class of requirements and not at every waiting job. It decides nothing.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TypeAlias
 
 from sortedcontainers import SortedKeyList
@@ -77,6 +77,10 @@ class Backlog:
 
     def next_wake(self) -> UnixTime | None:
         return self._resting[0].not_before if self._resting else None
+
+    def ids(self) -> Collection[JobId]:
+        """Of all that wait, those that back off as well."""
+        return self._jobs.keys()
 
     def lines(self) -> Mapping[Requirements, Line]:
         """The jobs that may run now: one line a class, each in the order of urgency."""

@@ -34,7 +34,7 @@ async def images(office: Office) -> list[str | None]:
 
 
 async def kinds(office: Office) -> list[str]:
-    rows = await office.ledger.events_after(0, limit=10_000)
+    rows = await office.ledger.archive.events_after(0, limit=10_000)
     return [row.kind for row in rows if ".provider." in row.subject]
 
 

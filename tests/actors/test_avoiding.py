@@ -1,13 +1,15 @@
 """A job that ended badly on a node is given to another one, if that brings it anywhere."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from relaymd.bus import messages as m
 from relaymd.core.avoiding import PATIENCE
+from relaymd.core.job import JobState
 from relaymd.core.outcome import Outcome
-from tests.actors.office import Office, turns
+from tests.actors.office import Office, Parts, opened, turns
 from tests.actors.peers import WorkerPeer
 
 
@@ -45,7 +47,7 @@ async def waiting(office: Office) -> WorkerPeer:
     await office.operator.submit("long")
     await good.begin()
     await office.operator.submit("j1")
-    await fail(office, bad, Outcome.ENGINE_FAILED)
+    await fail(office, bad)
     return bad
 
 
@@ -66,6 +68,50 @@ async def test_it_does_not_wait_for_ever(office: Office, waiting: WorkerPeer) ->
     assert await waiting.ask(wait=0.1) == m.NoWork()
     office.clock.advance(20)
     assert (await waiting.work()).job == "j1"
+
+
+async def test_an_engine_that_failed_once_is_tried_again_at_once_and_waits_before_the_last_try(
+    office: Office,
+) -> None:
+    good, bad = await hosts(office, "good", "bad")
+    await office.operator.submit("long")
+    await good.begin()
+    await office.operator.submit("j1")
+    await fail(office, bad, Outcome.ENGINE_FAILED)
+    await fail(office, bad, Outcome.ENGINE_FAILED)
+    office.clock.advance(10)
+    assert await bad.ask(wait=0.1) == m.NoWork()
+    office.clock.advance(PATIENCE)
+    assert (await bad.work()).job == "j1"
+
+
+async def test_on_the_only_machine_every_try_follows_at_once(office: Office) -> None:
+    (only,) = await hosts(office, "only")
+    await office.operator.submit("j1")
+    for _ in range(3):
+        await fail(office, only, Outcome.ENGINE_FAILED)
+        office.clock.advance(10)
+    job = (await office.operator.details("j1")).view.job
+    assert (job.state, job.epoch) == (JobState.FAILED, 3)
+
+
+async def test_an_orchestrator_that_was_started_again_remembers_who_waits_for_what(
+    tmp_path: Path,
+) -> None:
+    parts = Parts()
+    async with opened(tmp_path / "db", parts) as office:
+        good, bad = await hosts(office, "good", "bad")
+        await office.operator.submit("long")
+        await good.begin()
+        await office.operator.submit("j1")
+        await fail(office, bad)
+    async with opened(tmp_path / "db", parts) as office, asyncio.TaskGroup() as group:
+        bad = office.worker("w1", "i1")
+        asking = group.create_task(bad.ask(wait=0.3))
+        await turns()
+        said = await why(office)
+    assert said == "it ended badly on local/bad; it waits 290 s at most for another node"
+    assert asking.result() == m.NoWork()
 
 
 async def test_where_all_workers_are_of_one_machine_it_goes_on_there(office: Office) -> None:

@@ -142,7 +142,7 @@ async def test_a_folder_that_is_not_there_is_one_sentence(tmp_path: Path) -> Non
 async def test_a_batch_is_stored_whole_or_not_at_all(tmp_path: Path) -> None:
     async with opened(tmp_path / "a.db") as office:
         await office.operator.submit()
-        (row,) = await office.ledger.events_after(0, limit=1)
+        (row,) = await office.ledger.archive.events_after(0, limit=1)
         (job,) = office.ledger.jobs.values()
 
     async with open_inline() as disk:

@@ -53,7 +53,7 @@ async def test_a_submit_the_disk_does_not_take_is_refused_and_as_if_it_never_was
         await until(lambda: not office.ledger.broken)
 
         assert (await office.operator.submit()).state is JobState.QUEUED
-        rows = await office.ledger.events_after(0, limit=10)
+        rows = await office.ledger.archive.events_after(0, limit=10)
         assert [row.seq for row in rows] == [1], "no gap"
 
 
@@ -124,7 +124,7 @@ async def test_a_commit_that_landed_though_it_was_reported_as_failed_is_found(
         await until(lambda: not office.ledger.broken)
 
         assert (await office.operator.submit()).state is JobState.QUEUED
-        assert len(await office.ledger.events_after(0, limit=10)) == 1
+        assert len(await office.ledger.archive.events_after(0, limit=10)) == 1
 
 
 async def test_an_unreadable_disk_is_tried_until_it_can_be_read(tmp_path: Path) -> None:

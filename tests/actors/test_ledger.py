@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from relaymd.actors.archive import UnknownJobError
 from relaymd.actors.database import open_database
 from relaymd.actors.disk import Batch
 from relaymd.actors.inline import open_inline
-from relaymd.actors.ledger import Ledger, UnknownJobError
+from relaymd.actors.ledger import Ledger
 from relaymd.core.events import Assigned, CancelRequested, Completed, Requeued, Started
 from relaymd.core.ids import Epoch, JobId, UnixTime, WorkerId
 from relaymd.core.job import Bundle, IllegalTransitionError, Job, JobState, StaleLeaseError
@@ -54,7 +55,7 @@ async def test_what_is_recorded_within_the_context_is_on_disk_at_its_end(tmp_pat
         books.record(JobId("j1"), CancelRequested())  # nobody waits for it
 
     async with ledger(tmp_path / "db") as books:
-        assert (await books.fetch(JobId("j1"))).state is JobState.CANCELLED
+        assert (await books.archive.fetch(JobId("j1"))).state is JobState.CANCELLED
 
 
 async def test_an_event_that_may_not_be_changes_nothing(tmp_path: Path) -> None:
@@ -88,7 +89,7 @@ async def test_a_job_that_ended_leaves_the_memory_and_is_still_known(tmp_path: P
         assert len(books.jobs) == 0
         assert len(books.backlog) == 0
         assert books.counts[JobState.CANCELLED] == 100
-        assert (await books.fetch(JobId("j7"))).state is JobState.CANCELLED
+        assert (await books.archive.fetch(JobId("j7"))).state is JobState.CANCELLED
 
 
 async def test_a_job_revived_while_its_end_is_written_stays_in_memory(tmp_path: Path) -> None:

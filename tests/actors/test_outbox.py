@@ -57,7 +57,7 @@ async def test_what_is_recorded_is_published_as_it_stands_in_the_ledger(tmp_path
     async with opened(tmp_path / "db", Parts(journal=journal)) as office:
         await submits(office, 0, 5)
         await until(lambda: office.ledger.unpublished == 0)
-        rows = await office.ledger.events_after(0, limit=100)
+        rows = await office.ledger.archive.events_after(0, limit=100)
 
     assert journal.stored == [(row.subject, row.body) for row in rows]
 
@@ -116,7 +116,7 @@ async def test_nothing_is_published_before_it_is_on_disk(tmp_path: Path) -> None
     async with opened(tmp_path / "db", Parts(journal=journal)) as office:
         await submits(office, 0, 1)
         await until(lambda: published(journal) == [1])
-        assert len(await office.ledger.events_after(0, limit=10)) == 1
+        assert len(await office.ledger.archive.events_after(0, limit=10)) == 1
 
 
 async def test_an_outbox_with_nothing_to_say_asks_the_stream_nothing(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ async def test_it_is_told_once_when_it_begins_and_when_it_is_ended(office: Offic
     await spoil(office, worker, "j1", "j2")
     await worker.fail(third, UNFIT, "there is no CUDA")
     await release(office)
-    rows = await office.ledger.events_after(0, limit=100)
+    rows = await office.ledger.archive.events_after(0, limit=100)
     kinds = [row.kind for row in rows if row.worker == "w1"]
     assert kinds.count("quarantined") == kinds.count("released") == 1
 

@@ -75,7 +75,7 @@ async def test_a_worker_silent_for_longer_than_its_lease_lives_is_dead_and_its_j
     job = await office.operator.show()
     assert (job.state, job.generation) == (JobState.QUEUED, 1)
     assert await office.operator.workers() == []
-    kinds = [fact.kind for fact in await office.ledger.events_after(0, limit=100)]
+    kinds = [fact.kind for fact in await office.ledger.archive.events_after(0, limit=100)]
     assert kinds[-2:] == ["interrupted", "lost"], "first the lease, then the worker"
 
 

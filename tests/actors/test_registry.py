@@ -254,7 +254,7 @@ async def test_an_operators_drain_is_pushed_and_twice_is_once(office: Office) ->
             group.create_task((await inbox.get()).handle())
 
     assert [push.reason for push in pushed] == ["drained by an operator"] * 2
-    facts = await office.ledger.events_after(0, limit=10)
+    facts = await office.ledger.archive.events_after(0, limit=10)
     assert [fact.kind for fact in facts] == ["registered", "draining"]
 
 

@@ -262,7 +262,7 @@ async def test_whatever_a_worker_says_in_its_own_words_is_kept_short(tmp_path: P
         await worker.register()
         again = await worker.begin()
         await worker.fail(again, Outcome.ENGINE_FAILED, endless)
-        rows = await office.ledger.events_after(0, limit=100)
+        rows = await office.ledger.archive.events_after(0, limit=100)
 
     assert max(len(row.body) for row in rows) < 100_000
 

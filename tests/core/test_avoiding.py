@@ -18,14 +18,18 @@ def seat(worker: str, node: str, *gpus: Gpu, slot: int = 0) -> Seat:
     return Seat(worker=WorkerId(worker), node=node, gpus=gpus, slot=slot)
 
 
-def struck(id: str, *strikes: tuple[str, float]) -> Node:
+def struck(id: str, *strikes: tuple[str, float], by: Outcome = Outcome.NODE_UNFIT) -> Node:
     return Node(
         id=id,
         strikes=tuple(
-            Strike(at=UnixTime(at), job=JobId(job), outcome=Outcome.NODE_UNFIT, reason="no CUDA")
+            Strike(at=UnixTime(at), job=JobId(job), outcome=by, reason="no CUDA")
             for job, at in strikes
         ),
     )
+
+
+def failed(*at: float) -> Node:
+    return struck("c/here", *(("a", each) for each in at), by=Outcome.ENGINE_FAILED)
 
 
 BAD, GOOD = seat("w1", "c/here"), seat("w2", "c/there")
@@ -45,24 +49,34 @@ def given(
 
 def test_a_job_avoids_every_node_on_which_it_ended_badly_and_no_other_job_does() -> None:
     nodes = [struck("c/here", ("a", 1.0), ("b", 2.0)), struck("c/there", ("a", 5.0))]
-    found = avoided(nodes, now=UnixTime(5.0))
+    found = avoided(nodes, [A, B], now=UnixTime(5.0))
     assert found[A].nodes == {"c/here", "c/there"}
     assert found[B].nodes == {"c/here"}
-    assert "c" not in found
+    assert avoided(nodes, [B], now=UnixTime(5.0)).keys() == {B}
 
 
 def test_its_patience_is_counted_from_its_latest_bad_end() -> None:
     nodes = [struck("c/there", ("a", 5.0)), struck("c/here", ("a", 1.0))]
-    assert avoided(nodes, now=UnixTime(7.0))[A].patience == PATIENCE - 2.0
-    assert avoided(nodes, now=UnixTime(5.0 + PATIENCE))[A].patience == 0.0
+    assert avoided(nodes, [A], now=UnixTime(7.0))[A].patience == PATIENCE - 2.0
+    assert avoided(nodes, [A], now=UnixTime(5.0 + PATIENCE))[A].patience == 0.0
 
 
 def test_what_is_forgotten_is_not_avoided() -> None:
-    assert avoided([struck("c/here", ("a", 1.0))], now=UnixTime(1.0 + REMEMBERED)) == {}
+    assert avoided([struck("c/here", ("a", 1.0))], [A], now=UnixTime(1.0 + REMEMBERED)) == {}
+
+
+def test_an_engine_that_failed_once_is_not_waited_for_and_one_that_failed_twice_is() -> None:
+    assert avoided([failed(1.0)], [A], now=UnixTime(2.0))[A] == Avoided(nodes=HERE, patience=0.0)
+    assert avoided([failed(1.0, 2.0)], [A], now=UnixTime(2.0))[A].patience == PATIENCE
+
+
+def test_failures_on_several_nodes_count_together() -> None:
+    nodes = [failed(1.0), struck("c/there", ("a", 2.0), by=Outcome.ENGINE_FAILED)]
+    assert avoided(nodes, [A], now=UnixTime(2.0))[A].patience == PATIENCE
 
 
 def test_after_the_clock_was_set_back_nobody_is_patient_for_ever() -> None:
-    (found,) = avoided([struck("c/here", ("a", 9e9))], now=UnixTime(1.0)).values()
+    (found,) = avoided([struck("c/here", ("a", 9e9))], [A], now=UnixTime(1.0)).values()
     assert found == Avoided(nodes=HERE, patience=0.0)
 
 
