@@ -1,7 +1,7 @@
 """Gives waiting jobs to idle slots."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar
 
 import structlog
@@ -18,8 +18,9 @@ from relaymd.bus import contract
 from relaymd.bus.bus import Bus, RefusedError
 from relaymd.bus.messages import AskForWork, Assignment, RefusalCode, WorkAnswer
 from relaymd.bus.subjects import Binding
+from relaymd.core.avoiding import Avoided
 from relaymd.core.events import Assigned
-from relaymd.core.ids import Epoch
+from relaymd.core.ids import Epoch, JobId
 from relaymd.core.job import Job, JobState
 from relaymd.core.lease import Lease
 from relaymd.core.resources import ProviderKind, Seat
@@ -91,7 +92,7 @@ class Scheduler(Actor):
         self._ledger.backlog.wake(self._ledger.wall())
         lines = self._ledger.backlog.lines()
         idle = self._asks.idle() if lines else []
-        avoid = shy(self._ledger) if idle else {}
+        avoid: Mapping[JobId, Avoided] = shy(self._ledger) if idle else {}
         wide = any(need.gpus > 1 for need in lines)
         seats = open_seats(self._ledger) if idle and (wide or avoid) else ()
         for step in assign(lines, idle, seats, avoid):
