@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+LONG = 2400
+"""Steps for two minutes, or for as long as a test needs; see `LongRun`."""
+
 ENGINE = Path(__file__).parent.parent / "engines" / "fake_engine.py"
 
 
@@ -35,3 +38,18 @@ def fake_bundle(
     }
     (folder / "relaymd-worker.json").write_text(json.dumps(specification))
     return folder
+
+
+class LongRun:
+    """A simulation that lasts while a test hurts it, and that is soon over once it is let go.
+
+    bundle: the folder to submit; its ledger is to have LONG steps.
+    """
+
+    def __init__(self, folder: Path, *options: str, **keys: Any) -> None:
+        """Writes `folder`, and `folder`.hurry beside it when it is let go."""
+        self._hurry = folder.with_name(f"{folder.name}.hurry")
+        self.bundle = fake_bundle(folder, "--hurry", str(self._hurry), *options, steps=LONG, **keys)
+
+    def let_go(self) -> None:
+        self._hurry.touch()

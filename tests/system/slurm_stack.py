@@ -40,7 +40,7 @@ class SlurmStack(Stack):
 
     async def allocations(self) -> list[Any]:
         """Those that have not ended, as the ledger has them."""
-        return list((await self.json("status")).get("allocations", []))
+        return list((await self.status()).get("allocations", []))
 
     async def told(self, kind: str) -> list[Any]:
         """What was published of allocations so far: the events of this kind."""

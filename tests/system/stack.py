@@ -11,6 +11,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+
+from relaymd.bus import contract
+from relaymd.bus.bus import Bus, BusError
+from relaymd.bus.client import connect
+from relaymd.bus.operating import AskStatus, ListWorkers, ShowJob
+from relaymd.config import read_config
+from relaymd.connection import Role, find
+from relaymd.core.ids import JobId
+
 T = TypeVar("T")
 
 RELAYMD = Path(sys.executable).parent / "relaymd"
@@ -91,8 +101,19 @@ class Stack:
         answer = await self.json("submit", folder, *words)
         return str(answer["job"]["id"])
 
+    # -- what its answers say -----------------------------------------------------------------
+
     async def show(self, job: str) -> Any:
-        return await self.json("jobs", "show", job)
+        async with self._operator() as bus:
+            return _document(await bus.ask(contract.SHOW, ShowJob(job=JobId(job))))
+
+    async def status(self) -> Any:
+        async with self._operator() as bus:
+            return _document(await bus.ask(contract.STATUS, AskStatus()))
+
+    async def workers(self) -> list[Any]:
+        async with self._operator() as bus:
+            return list(_document(await bus.ask(contract.WORKERS, ListWorkers()))["workers"])
 
     async def state_of(self, job: str) -> str:
         return str((await self.show(job))["view"]["job"]["state"])
@@ -100,8 +121,22 @@ class Stack:
     async def events(self, job: str) -> list[Any]:
         return [change["event"] for change in (await self.show(job)).get("history", [])]
 
-    async def workers(self) -> list[Any]:
-        return list((await self.json("workers"))["workers"])
+    @asynccontextmanager
+    async def _operator(self) -> AsyncGenerator[Bus]:
+        """A connection like the command's, without its start, which is most of what it costs."""
+        access = find(read_config(self.environment, Path.cwd(), Path.home()).config, Role.OPERATOR)
+        try:
+            async with connect(
+                access.url,
+                role=Role.OPERATOR,
+                user=access.user,
+                password=access.password,
+                name="test",
+            ) as bus:
+                yield bus
+        except BusError as exc:
+            exc.add_note(f"--- up:\n{self.log[-6000:]}")
+            raise
 
     # -- waiting and hurting ------------------------------------------------------------------
 
@@ -167,6 +202,11 @@ async def running(
             for pid in left:
                 os.kill(pid, signal.SIGKILL)
             assert not left, f"left behind: {left}\n{stack.log[-4000:]}"
+
+
+def _document(answer: object) -> Any:
+    """As `--json` prints it."""
+    return json.loads(msgspec.json.encode(answer))
 
 
 def descendants(pid: int) -> list[int]:

@@ -18,7 +18,7 @@ from relaymd.connection import Role, read_connection, read_credentials
 from tests.bus.samples import requests, samples
 from tests.engines.verify import problems
 from tests.hostile.payloads import generator, payloads
-from tests.system.bundles import fake_bundle
+from tests.system.bundles import LONG, LongRun
 from tests.system.stack import Stack
 
 pytestmark = pytest.mark.system
@@ -45,21 +45,22 @@ WORDS = ("", "..", "%2e%2e", "j" * 2000, "j-2%00", "%ff%fe", "a b", "ä", "*", "
 async def test_fuzzed_bytes_on_every_subject_and_route_end_nobody(
     stack: Stack, tmp_path: Path
 ) -> None:
-    steps = 500
-    job = await stack.submit(fake_bundle(tmp_path / "b", steps=steps), "--title", "fuzzed")
+    run = LongRun(tmp_path / "b")
+    job = await stack.submit(run.bundle, "--title", "fuzzed")
     await stack.until_event(job, "checkpointed")
     worker = (await stack.worker_of(job))["id"]
     before = {name: stack.children(name) for name in ("relaymd.actors", "relaymd.web")}
     rng = generator("stack")
     await fuzz_subjects(stack, rng, job, worker)
     await fuzz_routes(stack, rng)
-    actors = (await stack.json("status"))["actors"]
+    actors = (await stack.status())["actors"]
     assert [actor for actor in actors if actor.get("restarts")] == []
     assert before == {name: stack.children(name) for name in before}
+    run.let_go()
     await stack.until_state(job, "completed", within=90)
     assert len((await stack.show(job))["segments"]) == 1, "noise ended a segment"
     await stack.cli("jobs", "fetch", job, "--to", tmp_path / "out")
-    assert problems(tmp_path / "out" / "ledger.txt", steps) == []
+    assert problems(tmp_path / "out" / "ledger.txt", LONG) == []
 
 
 async def connected(stack: Stack, role: Role) -> Client:

@@ -9,25 +9,26 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.bundles import fake_bundle
+from tests.system.bundles import LONG, LongRun, fake_bundle
 from tests.system.stack import RELAYMD, Stack
 
 pytestmark = pytest.mark.system
-
-STEPS = 200
 
 
 async def test_the_output_of_three_segments_is_complete_and_in_order_stored_and_live(
     stack: Stack, tmp_path: Path
 ) -> None:
-    job = await stack.submit(fake_bundle(tmp_path / "b", steps=STEPS), "--title", "logs")
+    run = LongRun(tmp_path / "b")
+    job = await stack.submit(run.bundle, "--title", "logs")
     follower = await following(stack, "jobs", "logs", job, "-f")
     await stack.until_event(job, "checkpointed", count=2)
     os.kill((await stack.worker_of(job))["pid"], signal.SIGKILL)
-    await stack.until_event(job, "launched", count=2, within=20)
+    await stack.until_event(job, "launched", count=2)
     seen = len([e for e in await stack.events(job) if e["type"] == "checkpointed"])
     await stack.until_event(job, "checkpointed", count=seen + 1)
     os.kill((await stack.worker_of(job))["pid"], signal.SIGTERM)
+    await stack.until_event(job, "handed-off")
+    run.let_go()
     await stack.until_state(job, "completed", within=90)
 
     async with asyncio.timeout(20):
@@ -64,7 +65,7 @@ def check(text: str, which: str) -> None:
         numbers = [int(line.split()[1]) for line in lines if line.startswith("step ")]
         assert numbers == [*range(begin + 1, begin + 1 + len(numbers))], which
         reached = begin + len(numbers)
-    assert reached == STEPS
+    assert reached == LONG
 
 
 async def following(stack: Stack, *words: str) -> Process:
@@ -106,7 +107,7 @@ async def test_a_watched_submit_ends_as_its_job_does(stack: Stack, tmp_path: Pat
     code, out, _ = await stack.run("submit", good, "--title", "good", "--watch")
     assert code == 0
     assert "completed" in out.splitlines()[-1]
-    long = fake_bundle(tmp_path / "long", steps=2000)
+    long = LongRun(tmp_path / "long").bundle
     watcher = await following(stack, "submit", str(long), "--title", "long", "--watch")
     assert watcher.stdout is not None
     async with asyncio.timeout(30):
@@ -120,7 +121,7 @@ async def test_a_watched_submit_ends_as_its_job_does(stack: Stack, tmp_path: Pat
 async def test_results_come_only_of_a_completed_job_and_a_checkpoint_of_any(
     stack: Stack, tmp_path: Path
 ) -> None:
-    job = await stack.submit(fake_bundle(tmp_path / "b", steps=2000), "--title", "fetched")
+    job = await stack.submit(LongRun(tmp_path / "b").bundle, "--title", "fetched")
     await stack.until_event(job, "checkpointed")
     code, _, errors = await stack.run("jobs", "fetch", job, "--to", tmp_path / "early")
     assert code == 1

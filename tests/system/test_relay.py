@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.engines.verify import problems
-from tests.system.bundles import fake_bundle
+from tests.system.bundles import LONG, LongRun, fake_bundle
 from tests.system.stack import QUICK, Stack, command_line, is_alive, running
 
 pytestmark = pytest.mark.system
@@ -33,29 +33,33 @@ async def engine_of(stack: Stack, worker: Any) -> int:
 async def test_killed_drained_and_finished_by_a_third_no_step_is_lost_or_doubled(
     stack: Stack, tmp_path: Path
 ) -> None:
-    job = await stack.submit(fake_bundle(tmp_path / "b", steps=160), "--title", "relay")
+    run = LongRun(tmp_path / "b")
+    job = await stack.submit(run.bundle, "--title", "relay")
     await stack.until_event(job, "checkpointed", count=2)
     first = await stack.worker_of(job)
     os.kill(first["pid"], signal.SIGKILL)
-    await stack.until_event(job, "launched", count=2, within=15)
+    await stack.until_event(job, "launched", count=2)
     after = len([e for e in await stack.events(job) if e["type"] == "checkpointed"])
     await stack.until_event(job, "checkpointed", count=after + 1)
     second = await stack.worker_of(job)
     assert second["id"] != first["id"]
+    known = (await stack.json("workers"))["workers"]
+    assert second["id"] in [view["worker"]["id"] for view in known]
     os.kill(second["pid"], signal.SIGTERM)
     await stack.until_event(job, "handed-off")
+    run.let_go()
     await stack.until_state(job, "completed")
 
-    details = await stack.show(job)
+    details = await stack.json("jobs", "show", job)
     ends = [segment["how"] for segment in details["segments"]]
     assert ends == ["interrupted", "handed over", "completed"]
-    assert problems(await results(stack, job, tmp_path / "out"), 160) == []
+    assert problems(await results(stack, job, tmp_path / "out"), LONG) == []
 
 
 async def test_the_job_of_a_killed_worker_runs_elsewhere_within_ten_seconds(
     stack: Stack, tmp_path: Path
 ) -> None:
-    job = await stack.submit(fake_bundle(tmp_path / "b", steps=400), "--title", "kill")
+    job = await stack.submit(LongRun(tmp_path / "b").bundle, "--title", "kill")
     await stack.until_event(job, "checkpointed", count=1)
     worker = await stack.worker_of(job)
     engine = await engine_of(stack, worker)
@@ -71,7 +75,8 @@ async def test_the_job_of_a_killed_worker_runs_elsewhere_within_ten_seconds(
 async def test_killing_the_orchestrator_at_any_moment_stops_no_engine_and_forgets_nothing(
     stack: Stack, tmp_path: Path
 ) -> None:
-    job = await stack.submit(fake_bundle(tmp_path / "b", steps=200), "--title", "orchestrator")
+    run = LongRun(tmp_path / "b")
+    job = await stack.submit(run.bundle, "--title", "orchestrator")
     await stack.until_event(job, "launched")
     worker = await stack.worker_of(job)
     engine = await engine_of(stack, worker)
@@ -83,16 +88,18 @@ async def test_killing_the_orchestrator_at_any_moment_stops_no_engine_and_forget
         bundle = fake_bundle(tmp_path / f"c{number}", steps=5)
         acknowledged.append(await stack.submit(bundle, "--title", f"after {number}"))
     assert is_alive(engine)
+    run.let_go()
     for id in acknowledged:
         await stack.until_state(id, "completed", within=90)
     assert len((await stack.show(job))["segments"]) == 1, "adopted, not restarted"
-    assert problems(await results(stack, job, tmp_path / "out"), 200) == []
+    assert problems(await results(stack, job, tmp_path / "out"), LONG) == []
 
 
 async def test_killing_the_broker_stops_no_engine_and_loses_no_worker(
     stack: Stack, tmp_path: Path
 ) -> None:
-    job = await stack.submit(fake_bundle(tmp_path / "b", steps=240), "--title", "broker")
+    run = LongRun(tmp_path / "b")
+    job = await stack.submit(run.bundle, "--title", "broker")
     await stack.until_event(job, "checkpointed")
     engine = await engine_of(stack, await stack.worker_of(job))
     for _ in range(2):
@@ -100,9 +107,10 @@ async def test_killing_the_broker_stops_no_engine_and_loses_no_worker(
         os.kill(pid, signal.SIGKILL)
         await stack.cli("status", "--wait", "20")
     assert is_alive(engine)
+    run.let_go()
     await stack.until_state(job, "completed", within=90)
     assert len((await stack.show(job))["segments"]) == 1, "no false reaping"
-    assert problems(await results(stack, job, tmp_path / "out"), 240) == []
+    assert problems(await results(stack, job, tmp_path / "out"), LONG) == []
 
 
 async def test_a_worker_stopped_until_it_was_replaced_is_told_superseded_and_changes_nothing(
@@ -114,7 +122,8 @@ async def test_a_worker_stopped_until_it_was_replaced_is_told_superseded_and_cha
         "RELAYMD_LEASE_MARGIN_SECONDS": "1",
     }
     async with running(tmp_path / "state", quick) as stack:
-        job = await stack.submit(fake_bundle(tmp_path / "b", steps=300), "--title", "zombie")
+        run = LongRun(tmp_path / "b")
+        job = await stack.submit(run.bundle, "--title", "zombie")
         await stack.until_event(job, "checkpointed")
         zombie = await stack.worker_of(job)
         engine = await engine_of(stack, zombie)
@@ -127,7 +136,8 @@ async def test_a_worker_stopped_until_it_was_replaced_is_told_superseded_and_cha
         async def stopped() -> bool:
             return not is_alive(engine)
 
-        await stack.until(stopped, within=8, what="the zombie stops its engine")
+        await stack.until(stopped, within=20, what="the zombie stops its engine")
+        run.let_go()
         await stack.until_state(job, "completed", within=90)
         events = await stack.events(job)
         second = [e["epoch"] for e in events if e["type"] == "launched"][1]
@@ -135,19 +145,21 @@ async def test_a_worker_stopped_until_it_was_replaced_is_told_superseded_and_cha
             i for i, e in enumerate(events) if e["type"] == "launched" and e["epoch"] == second
         )
         assert {e.get("epoch") for e in events[begin:]} == {second}, "the zombie changed something"
-        assert problems(await results(stack, job, tmp_path / "out"), 300) == []
+        assert problems(await results(stack, job, tmp_path / "out"), LONG) == []
 
 
 async def test_a_requeue_by_an_operator_keeps_the_id_and_the_checkpoint(
     stack: Stack, tmp_path: Path
 ) -> None:
-    job = await stack.submit(fake_bundle(tmp_path / "b", steps=120), "--title", "again")
+    run = LongRun(tmp_path / "b")
+    job = await stack.submit(run.bundle, "--title", "again")
     await stack.until_event(job, "checkpointed", count=2)
     await stack.cli("jobs", "cancel", job)
     await stack.until_state(job, "cancelled")
+    run.let_go()
     generation = (await stack.show(job))["view"]["job"]["checkpoints"][-1]["generation"]
     await stack.cli("jobs", "requeue", job)
     await stack.until_state(job, "completed")
     launched = [e for e in await stack.events(job) if e["type"] == "launched"]
     assert launched[-1]["restored"] == generation > 0
-    assert problems(await results(stack, job, tmp_path / "out"), 120) == []
+    assert problems(await results(stack, job, tmp_path / "out"), LONG) == []

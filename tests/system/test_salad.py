@@ -16,7 +16,7 @@ from relaymd import connection
 from relaymd.connection import Role
 from tests.engines.verify import problems
 from tests.salad_server import GROUP, KEY, ORGANIZATION, PROJECT, Container, SaladServer
-from tests.system.bundles import fake_bundle
+from tests.system.bundles import LONG, LongRun, fake_bundle
 from tests.system.stack import QUICK, RELAYMD, Stack, running
 
 pytestmark = pytest.mark.system
@@ -42,7 +42,7 @@ class Cloud:
         return max((int(body.partition(":")[2].strip("}")) for body in bodies), default=0)
 
     async def allocations(self) -> list[Any]:
-        return list((await self.stack.json("status")).get("allocations", []))
+        return list((await self.stack.status()).get("allocations", []))
 
     async def until_empty(self) -> None:
         """No replica, no instance, no allocation is left."""
@@ -58,7 +58,10 @@ class Cloud:
         return found
 
     async def submit(self, folder: Path, *, steps: int) -> str:
-        return await self.stack.submit(fake_bundle(folder, steps=steps), "--title", folder.name)
+        return await self.begin(fake_bundle(folder, steps=steps))
+
+    async def begin(self, bundle: Path) -> str:
+        return await self.stack.submit(bundle, "--title", bundle.name)
 
     async def launches(self, job: str) -> int:
         return sum(event["type"] == "launched" for event in await self.stack.events(job))
@@ -131,22 +134,25 @@ async def test_one_job_takes_one_replica(tmp_path: Path) -> None:
 
 async def test_the_job_of_a_lost_machine_goes_on_where_salad_goes_on(tmp_path: Path) -> None:
     async with cloud(tmp_path, most=1) as one:
-        job = await one.submit(tmp_path / "b", steps=200)
+        run = LongRun(tmp_path / "b")
+        job = await one.begin(run.bundle)
         await one.stack.until_event(job, "checkpointed", count=2)
         worker = await one.stack.worker_of(job)
         one.salad.lose(one.instance_of(worker))
         await one.stack.until_event(job, "launched", count=2, within=60)
         after = await one.stack.worker_of(job)
         assert after["external"] not in ("", worker["external"])
+        run.let_go()
         await one.stack.until_state(job, "completed", within=90)
-        assert problems(await one.fetched(job, tmp_path / "out"), 200) == []
+        assert problems(await one.fetched(job, tmp_path / "out"), LONG) == []
         await one.until_empty()
         assert one.highest == 1
 
 
 async def test_an_idle_replica_goes_and_the_one_that_works_is_left_alone(tmp_path: Path) -> None:
     async with cloud(tmp_path) as one:
-        long = await one.submit(tmp_path / "long", steps=500)
+        run = LongRun(tmp_path / "long")
+        long = await one.begin(run.bundle)
         short = await one.submit(tmp_path / "short", steps=20)
         worker = await one.stack.worker_of(long)
         await one.stack.until_state(short, "completed", within=60)
@@ -156,6 +162,7 @@ async def test_an_idle_replica_goes_and_the_one_that_works_is_left_alone(tmp_pat
 
         await one.stack.until(one_left, within=60, what="the idle replica is gone")
         assert one.salad.running[0].machine == worker["external"]
+        run.let_go()
         await one.stack.until_state(long, "completed", within=90)
         assert await one.launches(long) == 1
         await one.until_empty()
@@ -164,19 +171,24 @@ async def test_an_idle_replica_goes_and_the_one_that_works_is_left_alone(tmp_pat
 async def test_a_storm_of_refusals_delays_and_loses_nothing(tmp_path: Path) -> None:
     async with cloud(tmp_path) as one:
         one.salad.storm = 12
-        job = await one.submit(tmp_path / "b", steps=100)
+        run = LongRun(tmp_path / "b")
+        job = await one.begin(run.bundle)
         await one.stack.until_event(job, "checkpointed", within=90)
         one.salad.storm = 12
+        run.let_go()
         await one.stack.until_state(job, "completed", within=90)
-        assert problems(await one.fetched(job, tmp_path / "out"), 100) == []
+        assert problems(await one.fetched(job, tmp_path / "out"), LONG) == []
         await one.until_empty()
 
 
 async def test_while_salad_cannot_be_asked_its_workers_work_on(tmp_path: Path) -> None:
     async with cloud(tmp_path, most=1) as one:
-        job = await one.submit(tmp_path / "b", steps=300)
+        run = LongRun(tmp_path / "b")
+        job = await one.begin(run.bundle)
         await one.stack.until_event(job, "checkpointed", count=2)
         one.salad.down = True
+        await one.stack.until_event(job, "checkpointed", count=10)
+        run.let_go()
         await one.stack.until_state(job, "completed", within=90)
         assert await one.launches(job) == 1
         one.salad.down = False
@@ -185,12 +197,15 @@ async def test_while_salad_cannot_be_asked_its_workers_work_on(tmp_path: Path) -
 
 async def test_another_orchestrator_finds_the_replicas_of_the_one_before(tmp_path: Path) -> None:
     async with cloud(tmp_path) as one:
-        jobs = [await one.submit(tmp_path / f"b{n}", steps=300) for n in range(2)]
+        runs = [LongRun(tmp_path / f"b{n}") for n in range(2)]
+        jobs = [await one.begin(run.bundle) for run in runs]
         for job in jobs:
             await one.stack.until_event(job, "checkpointed", count=1)
         (pid,) = one.stack.children("relaymd.actors")
         os.kill(pid, signal.SIGKILL)
         await one.stack.cli("status", "--wait", "30")
+        for run in runs:
+            run.let_go()
         for job in jobs:
             await one.stack.until_state(job, "completed", within=90)
         await one.until_empty()

@@ -19,7 +19,7 @@ from relaymd.core.allocation import Allocation, Whereabouts
 from relaymd.core.clusters import ClusterConfig
 from relaymd.core.ids import AllocationId, UnixTime
 from tests.engines.verify import problems
-from tests.system.bundles import fake_bundle
+from tests.system.bundles import LONG, LongRun, fake_bundle
 from tests.system.slurm_cluster import NODES, SlurmCluster
 from tests.system.slurm_stack import SlurmStack, cluster, needed, over
 
@@ -92,26 +92,30 @@ async def test_a_job_longer_than_the_wall_time_is_handed_over_before_each_end(
 
 async def test_scancel_hands_the_job_over_and_is_told(slurm: SlurmCluster, tmp_path: Path) -> None:
     async with over(slurm, tmp_path, cluster()) as stack:
-        job = await stack.submit(fake_bundle(tmp_path / "b", steps=300), "--title", "scancel")
+        run = LongRun(tmp_path / "b")
+        job = await stack.submit(run.bundle, "--title", "scancel")
         slurm.run("scancel", "--name", await stack.until_running(job))
 
         (end, *_) = await stack.ended()
         assert end["reason"] == "CANCELLED: it was cancelled"
-        assert await finished(stack, job, 300, tmp_path / "out") == ["handed over", "completed"]
+        run.let_go()
+        assert await finished(stack, job, LONG, tmp_path / "out") == ["handed over", "completed"]
 
 
 async def test_a_node_that_dies_interrupts_its_job_and_the_next_node_goes_on(
     slurm: SlurmCluster, tmp_path: Path
 ) -> None:
     async with over(slurm, tmp_path, cluster()) as stack:
-        job = await stack.submit(fake_bundle(tmp_path / "b", steps=300), "--title", "node")
+        run = LongRun(tmp_path / "b")
+        job = await stack.submit(run.bundle, "--title", "node")
         node = stack.node_of(await stack.until_running(job))
         slurm.kill_node(node)
         slurm.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
         try:
             (end, *_) = await stack.ended()
             assert end["reason"] == "NODE_FAIL: its node failed"
-            ends = await finished(stack, job, 300, tmp_path / "out")
+            run.let_go()
+            ends = await finished(stack, job, LONG, tmp_path / "out")
             assert ends == ["interrupted", "completed"]
             (event,) = [e for e in await stack.events(job) if e["type"] == "interrupted"]
             assert event["end"]["outcome"] == "interrupted"
@@ -126,13 +130,10 @@ async def test_preempted_allocations_hand_their_jobs_over(
     partitions = ("requeued", "cancelled")
     clusters = [cluster(name, partition=name) for name in partitions]
     async with over(slurm, tmp_path, *clusters) as stack:
+        runs = [LongRun(tmp_path / name, resources={"clusters": [name]}) for name in partitions]
         jobs = [
-            await stack.submit(
-                fake_bundle(tmp_path / name, steps=600, resources={"clusters": [name]}),
-                "--title",
-                name,
-            )
-            for name in partitions
+            await stack.submit(run.bundle, "--title", name)
+            for run, name in zip(runs, partitions, strict=True)
         ]
         for job in jobs:
             await stack.until_running(job)
@@ -141,8 +142,9 @@ async def test_preempted_allocations_hand_their_jobs_over(
         ends = await stack.ended(2)
         reason = "PREEMPTED: it was preempted by a job of higher priority"
         assert [end["reason"] for end in ends[:2]] == [reason] * 2
-        for job in jobs:
-            how = await finished(stack, job, 600, tmp_path / f"{job}-out")
+        for run, job in zip(runs, jobs, strict=True):
+            run.let_go()
+            how = await finished(stack, job, LONG, tmp_path / f"{job}-out")
             assert how == ["handed over", "completed"]
 
 
@@ -152,7 +154,8 @@ async def test_an_allocation_that_slurm_requeues_is_the_same_allocation(
     lines = [f"--export=HOME={tmp_path}", "--requeue"]
     requeued = cluster(partition="requeued", sbatch_lines=lines)
     async with over(slurm, tmp_path, requeued) as stack:
-        job = await stack.submit(fake_bundle(tmp_path / "b", steps=300), "--title", "requeued")
+        run = LongRun(tmp_path / "b")
+        job = await stack.submit(run.bundle, "--title", "requeued")
         name = await stack.until_running(job)
         slurm.take_all_nodes(seconds=5)
         await stack.until_event(job, "handed-off")
@@ -162,7 +165,8 @@ async def test_an_allocation_that_slurm_requeues_is_the_same_allocation(
 
         await stack.until(is_waiting_again, what="Slurm requeued it")
         slurm.run("scontrol", "update", f"jobid={slurm.number_of(name)}", "starttime=now")
-        assert await finished(stack, job, 300, tmp_path / "out") == ["handed over", "completed"]
+        run.let_go()
+        assert await finished(stack, job, LONG, tmp_path / "out") == ["handed over", "completed"]
         await stack.until_at_rest()
 
 
@@ -170,7 +174,8 @@ async def test_while_the_controller_is_away_nothing_is_thought_to_have_ended(
     slurm: SlurmCluster, tmp_path: Path
 ) -> None:
     async with over(slurm, tmp_path, cluster()) as stack:
-        job = await stack.submit(fake_bundle(tmp_path / "b", steps=900), "--title", "away")
+        run = LongRun(tmp_path / "b")
+        job = await stack.submit(run.bundle, "--title", "away")
         await stack.until_running(job)
         slurm.stop_controller()
         try:
@@ -181,7 +186,8 @@ async def test_while_the_controller_is_away_nothing_is_thought_to_have_ended(
         finally:
             slurm.start_controller()
         await stack.until_state(other, "completed", within=120)
-        assert await finished(stack, job, 900, tmp_path / "out") == ["completed"]
+        run.let_go()
+        assert await finished(stack, job, LONG, tmp_path / "out") == ["completed"]
         await stack.until_at_rest()
 
 

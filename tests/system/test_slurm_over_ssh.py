@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.engines.verify import problems
-from tests.system.bundles import fake_bundle
+from tests.system.bundles import LONG, LongRun, fake_bundle
 from tests.system.slurm_cluster import SlurmCluster
 from tests.system.slurm_stack import SlurmStack, cluster, over
 from tests.system.sshd import SSHD, Sshd, serving
@@ -71,10 +71,13 @@ async def test_a_connection_that_is_lost_loses_no_job_and_asks_for_nothing_twice
     slurm: SlurmCluster, login_node: Sshd, tmp_path: Path
 ) -> None:
     async with over(slurm, tmp_path, far(login_node), **HERE_IS_NONE) as stack:
-        job = await stack.submit(fake_bundle(tmp_path / "b", steps=200), "--title", "cut")
+        run = LongRun(tmp_path / "b")
+        job = await stack.submit(run.bundle, "--title", "cut")
         await stack.until_running(job)
         login_node.cut()
-        await has_every_step(stack, job, 200, tmp_path / "out")
+        await stack.until_event(job, "checkpointed", count=5)
+        run.let_go()
+        await has_every_step(stack, job, LONG, tmp_path / "out")
         assert [segment["how"] for segment in (await stack.show(job))["segments"]] == ["completed"]
         await stack.until_at_rest()
         assert len(await stack.told("requested")) == 1
@@ -84,7 +87,8 @@ async def test_a_login_node_that_hangs_delays_no_other_cluster(
     slurm: SlurmCluster, login_node: Sshd, tmp_path: Path
 ) -> None:
     async with over(slurm, tmp_path, far(login_node), cluster("near")) as stack:
-        away = await stack.submit(bundle(tmp_path, "campus", steps=300), "--title", "away")
+        run = LongRun(tmp_path / "away", resources={"clusters": ["campus"]})
+        away = await stack.submit(run.bundle, "--title", "away")
         await stack.until_running(away)
         login_node.freeze()
         try:
@@ -95,7 +99,8 @@ async def test_a_login_node_that_hangs_delays_no_other_cluster(
             await has_every_step(stack, near, 40, tmp_path / "out-near")
         finally:
             login_node.thaw()
-        await has_every_step(stack, away, 300, tmp_path / "out-away")
+        run.let_go()
+        await has_every_step(stack, away, LONG, tmp_path / "out-away")
         assert [segment["how"] for segment in (await stack.show(away))["segments"]] == ["completed"]
         await stack.until_at_rest()
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.engines.verify import problems
 from tests.storage.s3_server import SECRET
-from tests.system.bundles import fake_bundle
+from tests.system.bundles import LONG, LongRun
 from tests.system.s3_stack import S3Stack, s3_stack
 from tests.system.stack import Stack, command_line, descendants
 from tests.system.trouble import Mood
@@ -42,8 +42,8 @@ async def one_more_generation(stack: Stack, job: str) -> None:
 async def test_each_trouble_of_the_store_is_named_and_healed_and_no_generation_is_lost(
     s3: S3Stack, tmp_path: Path
 ) -> None:
-    stack, steps = s3.stack, 1100
-    job = await stack.submit(fake_bundle(tmp_path / "b", steps=steps), "--title", "trouble")
+    stack, run = s3.stack, LongRun(tmp_path / "b")
+    job = await stack.submit(run.bundle, "--title", "trouble")
     await stack.until_event(job, "checkpointed", count=2)
     for mood, named in (
         (Mood.DENIED, "403"),
@@ -68,19 +68,20 @@ async def test_each_trouble_of_the_store_is_named_and_healed_and_no_generation_i
         s3.proxy.mood = Mood.WELL
         await one_more_generation(stack, job)
 
+    run.let_go()
     await stack.until_state(job, "completed", within=90)
     numbers = await generations(stack, job)
     assert numbers == [*range(1, len(numbers) + 1)], "a generation was lost or taken twice"
     assert len((await stack.show(job))["segments"]) == 1, "trouble of the store ends no segment"
     await stack.cli("jobs", "fetch", job, "--to", tmp_path / "out")
-    assert problems(tmp_path / "out" / "ledger.txt", steps) == []
+    assert problems(tmp_path / "out" / "ledger.txt", LONG) == []
 
 
 async def test_a_store_that_denies_the_checkpoint_never_leads_to_a_start_from_zero(
     s3: S3Stack, tmp_path: Path
 ) -> None:
-    stack = s3.stack
-    job = await stack.submit(fake_bundle(tmp_path / "b", steps=200), "--title", "denied")
+    stack, run = s3.stack, LongRun(tmp_path / "b")
+    job = await stack.submit(run.bundle, "--title", "denied")
     await stack.until_event(job, "checkpointed", count=2)
     committed = (await generations(stack, job))[-1]
     s3.proxy.mood = Mood.DENIED
@@ -89,12 +90,13 @@ async def test_a_store_that_denies_the_checkpoint_never_leads_to_a_start_from_ze
     assert all("403" in end["reason"] for end in ends)
     assert not [e for e in (await stack.events(job)) if e["type"] == "failed"]
     s3.proxy.mood = Mood.WELL
+    run.let_go()
     await stack.until_state(job, "completed", within=90)
     launched = [e for e in await stack.events(job) if e["type"] == "launched"]
     assert len(launched) == 2
     assert launched[1]["restored"] >= committed > 0
     await stack.cli("jobs", "fetch", job, "--to", tmp_path / "out")
-    assert problems(tmp_path / "out" / "ledger.txt", 200) == []
+    assert problems(tmp_path / "out" / "ledger.txt", LONG) == []
 
 
 async def _ends(stack: Stack, job: str, outcome: str, *, count: int) -> list[Any]:
@@ -109,8 +111,8 @@ async def _ends(stack: Stack, job: str, outcome: str, *, count: int) -> list[Any
 async def test_a_damaged_newest_generation_falls_back_to_its_elder_and_says_so(
     s3: S3Stack, tmp_path: Path
 ) -> None:
-    stack = s3.stack
-    job = await stack.submit(fake_bundle(tmp_path / "b", steps=200), "--title", "damaged")
+    stack, run = s3.stack, LongRun(tmp_path / "b")
+    job = await stack.submit(run.bundle, "--title", "damaged")
     await stack.until_event(job, "checkpointed", count=3)
     worker = await stack.worker_of(job)
     os.kill(worker["pid"], signal.SIGSTOP)  # no further generation
@@ -124,16 +126,17 @@ async def test_a_damaged_newest_generation_falls_back_to_its_elder_and_says_so(
     second = await stack.until_event(job, "launched", count=2)
     assert second["restored"] == newest["generation"] - 1
     assert f"generation {newest['generation']} is damaged" in second["note"]
+    run.let_go()
     await stack.until_state(job, "completed", within=90)
     await stack.cli("jobs", "fetch", job, "--to", tmp_path / "out")
-    assert problems(tmp_path / "out" / "ledger.txt", 200) == []
+    assert problems(tmp_path / "out" / "ledger.txt", LONG) == []
 
 
 async def test_no_secret_of_the_store_is_written_down_shown_or_handed_to_an_engine(
     s3: S3Stack, tmp_path: Path
 ) -> None:
     stack = s3.stack
-    job = await stack.submit(fake_bundle(tmp_path / "b", steps=400), "--title", "secrets")
+    job = await stack.submit(LongRun(tmp_path / "b").bundle, "--title", "secrets")
     await stack.until_event(job, "checkpointed")
     s3.proxy.mood = Mood.DENIED  # errors tell of requests, and must not tell how they were signed
     await stack.until_event(job, "checkpoint-missed")

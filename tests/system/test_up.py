@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.bundles import fake_bundle
+from tests.system.bundles import LongRun, fake_bundle
 from tests.system.stack import Stack, processes_naming, running
 
 pytestmark = pytest.mark.system
@@ -30,9 +30,11 @@ async def test_two_stacks_on_one_machine_do_not_collide(stack: Stack, tmp_path: 
 
 
 async def test_ctrl_c_checkpoints_what_runs_and_the_next_up_goes_on(tmp_path: Path) -> None:
+    run = LongRun(tmp_path / "b")
     async with running(tmp_path / "state") as stack:
-        job = await stack.submit(fake_bundle(tmp_path / "b", steps=100), "--title", "pause")
+        job = await stack.submit(run.bundle, "--title", "pause")
         await stack.until_event(job, "checkpointed")
+    run.let_go()
     async with running(tmp_path / "state") as stack:
         await stack.until_state(job, "completed")
         segments = (await stack.show(job))["segments"]
@@ -43,7 +45,8 @@ async def test_when_up_is_killed_its_processes_end_and_the_next_up_adopts_the_fo
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path / "state") as stack:
-        job = await stack.submit(fake_bundle(tmp_path / "b", steps=100), "--title", "killed")
+        run = LongRun(tmp_path / "b")
+        job = await stack.submit(run.bundle, "--title", "killed")
         await stack.until_event(job, "checkpointed")
         assert stack.process is not None
         servers = [*stack.children("relaymd.actors"), *stack.children("nats-server")]
@@ -54,6 +57,7 @@ async def test_when_up_is_killed_its_processes_end_and_the_next_up_adopts_the_fo
             return not {*servers} & {*processes_naming(str(stack.state))}
 
         await stack.until(gone, within=20, what="orchestrator and server end with `up`")
+        run.let_go()
         await stack.start()
         await stack.until_state(job, "completed", within=90)
 
