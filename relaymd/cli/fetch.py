@@ -1,21 +1,20 @@
 """`relaymd jobs fetch`: a job's results, its newest checkpoint, or what a failure left."""
 
-import asyncio
 from pathlib import Path
 
 import asyncclick as click
 import msgspec
 
-from relaymd.cli.failures import CommandError
+from relaymd.cli.failures import USAGE, CommandError
 from relaymd.cli.session import session
-from relaymd.cli.shown import document, line
+from relaymd.cli.shown import aside, document, line
 from relaymd.cli.store import opened
 from relaymd.cli.words import size
 from relaymd.core.job import Job, JobState
 from relaymd.storage import keys
 from relaymd.storage.restore import fetch_checkpoint
 from relaymd.storage.store import MissingObjectError, Store
-from relaymd.storage.trees import Index, fetch_tree, last_failure, load_index
+from relaymd.storage.trees import Index, fetch_tree, has_files, last_failure, load_index
 
 
 @click.command()
@@ -30,64 +29,58 @@ async def fetch(
 ) -> None:
     """Download a job's results. Files that are there and right are kept."""
     if checkpoint and (failure or only_list):
-        raise CommandError("--checkpoint goes with neither --failure nor --list")
+        raise CommandError("--checkpoint goes with neither --failure nor --list", USAGE)
     async with session() as stack:
         job = (await stack.job(id)).view.job
         target = to or Path(job.id)
         async with opened(stack.config) as store:
-            if only_list:
-                return _listed(job, await _index(store, job, failure), as_json)
             if checkpoint:
                 found = await _checkpoint(store, job, target)
             else:
-                found = await _tree(store, job, failure, target)
+                index = await _tree(store, job, failure, None if only_list else target)
+                if only_list:
+                    return _listed(job, index, as_json)
+                found = {file.path: file.size for file in index.files}
     if as_json:
         document({"job": job.id, "folder": str(target.resolve()), "files": found})
         return
     for path, count in found.items():
         line(f"{target / path}  {size(count)}")
-    if not found:
-        line(_nothing(job, failure))
 
 
-def _listed(job: Job, index: Index | None, as_json: bool) -> None:
-    found = index.files if index else ()
+def _listed(job: Job, index: Index, as_json: bool) -> None:
     if as_json:
-        document({"job": job.id, "files": [msgspec.to_builtins(file) for file in found]})
+        document({"job": job.id, "files": [msgspec.to_builtins(file) for file in index.files]})
         return
-    for file in found:
+    for file in index.files:
         line(f"{file.digest}  {size(file.size):>9}  {file.path}")
-
-
-def _nothing(job: Job, failure: bool) -> str:
-    if failure:
-        return f"{job.id} has no failed attempt that left anything"
-    return f"{job.id} has no results: its specification names no outputs"
 
 
 async def _checkpoint(store: Store, job: Job, target: Path) -> dict[str, int]:
     if not job.checkpoints:
         raise CommandError(f"{job.id} has no checkpoint yet")
-    await asyncio.to_thread(target.mkdir, parents=True, exist_ok=True)
-    manifest = await fetch_checkpoint(store, job.id, job.checkpoints[-1], target)
-    return {file.path: file.size for file in manifest.files}
+    found = await fetch_checkpoint(store, job.id, job.checkpoints, target)
+    for note in found.notes:
+        aside(note)
+    return {file.path: file.size for file in found.manifest.files}
 
 
-async def _tree(store: Store, job: Job, failure: bool, target: Path) -> dict[str, int]:
+async def _tree(store: Store, job: Job, failure: bool, target: Path | None) -> Index:
+    """What there is of results or of a failure, downloaded where there is a target."""
     tree = await _place(store, job, failure)
+    if tree is None:
+        aside(f"{job.id} has no failed attempt that left anything")
+        return Index(files=())
     try:
-        index = await fetch_tree(store, tree, target) if tree else None
+        index = await (fetch_tree(store, tree, target) if target else load_index(store, tree))
     except MissingObjectError:
-        index = None
-    return {file.path: file.size for file in index.files} if index else {}
-
-
-async def _index(store: Store, job: Job, failure: bool) -> Index | None:
-    tree = await _place(store, job, failure)
-    try:
-        return await load_index(store, tree) if tree else None
-    except MissingObjectError:
-        return None
+        if await has_files(store, tree):
+            raise
+        aside(f"{job.id} has no results: its specification names no outputs")
+        return Index(files=())
+    if not index.files:
+        aside(f"{job.id} has no results: no file was there that its outputs name")
+    return index
 
 
 async def _place(store: Store, job: Job, failure: bool) -> str | None:

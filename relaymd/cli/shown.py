@@ -16,6 +16,11 @@ def line(text: str) -> None:
     click.echo(clean(text))
 
 
+def aside(text: str) -> None:
+    """For a person and not for a program that reads the answer: on stderr."""
+    click.echo(clean(text), err=True)
+
+
 def clean(text: str, keep: str = "") -> str:
     """Control characters made visible: a title must not steer the terminal that shows it."""
     return "".join(

@@ -117,16 +117,17 @@ async def restore(
 async def fetch_checkpoint(
     store: Store,
     job: JobId,
-    checkpoint: Checkpoint,
+    checkpoints: Sequence[Checkpoint],
     target: Path,
     *,
     memory: int = MEMORY,
     offload: Offload = asyncio.to_thread,
-) -> Manifest:
-    """Download one generation into a folder, for a person. Raises StorageError, OSError."""
-    manifest = await load_manifest(store, job, checkpoint)
-    await restore(store, manifest, target, memory=memory, offload=offload)
-    return manifest
+) -> Restored:
+    """As `restore_newest`, for a person, who can try again. Raises StorageError, OSError."""
+    once = Patience(within=0.0, jitter=lambda: 0.0)
+    return await restore_newest(
+        store, job, checkpoints, target, patience=once, memory=memory, offload=offload
+    )
 
 
 async def _download(

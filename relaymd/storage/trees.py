@@ -4,8 +4,11 @@ The index is written last: where it is, everything it names is.
 """
 
 import asyncio
+import errno
 import os
 import re
+import shutil
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -20,11 +23,12 @@ from relaymd.storage.bundles import digest_of
 from relaymd.storage.generations import check_paths
 from relaymd.storage.manifest import digest as content_digest
 from relaymd.storage.parallel import each
-from relaymd.storage.patterns import match
+from relaymd.storage.patterns import OURS, match
 from relaymd.storage.store import (
     ChangedFileError,
     DamagedObjectError,
     MissingObjectError,
+    StorageError,
     Store,
 )
 
@@ -105,26 +109,40 @@ async def fetch_tree(
 ) -> Index:
     """Download a tree into a folder; what is there and right is kept.
 
-    Raises DamagedObjectError for a file that is gone or not what was stored.
+    A file comes to its place when it is right, and until then what lies there stays. Raises
+    DamagedObjectError for one that is gone or not what was stored.
     """
     index = await load_index(store, tree)
+    stage = target / f"{OURS}fetch-{uuid.uuid4().hex}"
+    failed: list[Exception] = []
 
-    async def receive(file: IndexEntry) -> None:
-        place = target / file.path
-        if await offload(_is_right, place, file):
+    async def receive(numbered: tuple[int, IndexEntry]) -> None:
+        number, file = numbered
+        if failed:
             return
-        await offload(place.parent.mkdir, parents=True, exist_ok=True)
         try:
-            await store.get_file(tree + file.path, place)
-        except MissingObjectError as exc:
-            raise DamagedObjectError(exc.key, exc.reason) from exc
-        if not await offload(_is_right, place, file):
-            await offload(place.unlink)
-            raise DamagedObjectError(tree + file.path, "its hash differs")
-        await offload(place.chmod, (file.mode & 0o777) | 0o400)
+            if not await offload(_is_right, target / file.path, file):
+                fresh = stage / str(number)
+                await _bring(store, tree, file, fresh, offload)
+                await offload(_move, fresh, target / file.path, file.mode)
+        except (StorageError, OSError) as exc:
+            # The others are not cancelled: a thread would write on while the stage is removed.
+            failed.append(exc)
 
-    await each(index.files, receive, at_once=FILES_AT_ONCE)
+    try:
+        await each(enumerate(index.files), receive, at_once=FILES_AT_ONCE)
+    finally:
+        await offload(shutil.rmtree, stage, ignore_errors=True)
+    if failed:
+        raise failed[0]
     return index
+
+
+async def has_files(store: Store, tree: str) -> bool:
+    """Whether anything lies under the tree's key, be there an index or none."""
+    async for _ in store.list(tree):
+        return True
+    return False
 
 
 async def fetch_outputs(
@@ -145,6 +163,24 @@ async def last_failure(store: Store, job: JobId) -> Epoch | None:
     names = [info.key.removeprefix(top) async for info in store.list(top)]
     found = [int(index[1]) for name in names if (index := _INDEX.fullmatch(name))]
     return Epoch(max(found)) if found else None
+
+
+async def _bring(store: Store, tree: str, file: IndexEntry, fresh: Path, offload: Offload) -> None:
+    await offload(fresh.parent.mkdir, parents=True, exist_ok=True)
+    try:
+        await store.get_file(tree + file.path, fresh)
+    except MissingObjectError as exc:
+        raise DamagedObjectError(exc.key, exc.reason) from exc
+    if not await offload(_is_right, fresh, file):
+        raise DamagedObjectError(tree + file.path, "its hash differs")
+
+
+def _move(fresh: Path, place: Path, mode: int) -> None:
+    if place.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(place))
+    place.parent.mkdir(parents=True, exist_ok=True)
+    fresh.chmod((mode & 0o777) | 0o400)
+    fresh.replace(place)
 
 
 def _is_right(path: Path, file: IndexEntry) -> bool:

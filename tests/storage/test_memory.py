@@ -64,7 +64,7 @@ async def main():
                         files=sent.files, packs=stored.packs_of(sent.files))
     checkpoint = await put_manifest(store, manifest)
     if step == "both":
-        await fetch_checkpoint(store, JOB, checkpoint, root / "new", memory=memory)
+        await fetch_checkpoint(store, JOB, [checkpoint], root / "new", memory=memory)
     print(json.dumps([store.sent, after_upload - before, peak() - before]))
 
 asyncio.run(main())

@@ -80,7 +80,7 @@ def test_any_tree_comes_back_as_it_was(
         source = write(base / "work", files)
         source.mkdir(exist_ok=True)
         saved = await save(store, source, 1)
-        await fetch_checkpoint(store, JOB, saved, base / "new", offload=in_place)
+        await fetch_checkpoint(store, JOB, [saved], base / "new", offload=in_place)
         assert tree(base / "new") == tree(source)
 
     asyncio.run(round_trip())

@@ -140,7 +140,7 @@ class Shop:
         target = (
             self.root / "restored" / f"{job}-{hashlib.sha256(str(index).encode()).hexdigest()[:4]}"
         )
-        await fetch_checkpoint(self.store, job, self.desk.committed[job][index], target)
+        await fetch_checkpoint(self.store, job, [self.desk.committed[job][index]], target)
         return target
 
 
