@@ -63,7 +63,7 @@ class Ours:
         self.moved = gathered.uploaded + len(msgspec.json.encode(manifest))
 
     async def restore(self, target: Path) -> None:
-        await fetch_checkpoint(self._store, self._job, self._committed[-1], target)
+        await fetch_checkpoint(self._store, self._job, self._committed[-1:], target)
 
 
 def _tools(store: Store, place: Path) -> Tools:
