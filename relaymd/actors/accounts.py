@@ -17,6 +17,9 @@ log = structlog.get_logger(__name__)
 MOVED = 5.0
 """Seconds by which an end must have moved to be written down again."""
 
+UNREACHABLE_AFTER = 2
+"""Looks in a row that fail until people are told; one alone is soon over."""
+
 
 class Accounts:
     """Alone changes allocations. What the disk cannot take now, a later look notes."""
@@ -130,6 +133,23 @@ class Accounts:
                     self._accepted(known, sighting)
                 case Whereabouts.UNKNOWN:
                     pass
+
+    def note_reach(self, liaison: Liaison) -> None:
+        """Tell that a cluster cannot be asked, and that it can be again; after a look.
+
+        Each is told once, whatever is restarted in between.
+        """
+        told = self.is_unreachable(liaison)
+        if self._ledger.broken:
+            return
+        if not told and liaison.looks.failures >= UNREACHABLE_AFTER:
+            self._ledger.put_unreachable(liaison.cluster, liaison.looks.reason)
+        elif told and not liaison.looks.failures:
+            self._ledger.put_reachable(liaison.cluster)
+
+    def is_unreachable(self, liaison: Liaison) -> bool:
+        """Whether people were told so; then it is looked at until they can be told otherwise."""
+        return liaison.cluster in self._ledger.unreachable
 
     def _gone(self, liaison: Liaison, known: Allocation, sighting: Sighting) -> None:
         became_worker = known.state is AllocationState.ACTIVE or self._ledger.has_joined(known.id)

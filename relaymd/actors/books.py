@@ -93,6 +93,10 @@ class Books:
         self.state.switches[switch.cluster] = switch
         self._batch.switches[switch.cluster] = switch
 
+    def put_unreachable(self, clusters: frozenset[str]) -> None:
+        self.state.unreachable = clusters
+        self._batch.unreachable = clusters
+
     def put_published(self, seq: int) -> None:
         """Stored with the next commit; it causes none."""
         self.state.published = max(self.state.published, seq)

@@ -45,6 +45,9 @@ class Batch(msgspec.Struct, kw_only=True):
     allocations: dict[AllocationId, Allocation] = {}
     nodes: dict[str, Node | None] = {}
     switches: dict[str, Switch] = {}
+    unreachable: frozenset[str] | None = None
+    """The clusters of which people were told that they cannot be asked; None: as before."""
+
     published: int | None = None
     """All events up to this one are known to be in the stream."""
 
@@ -63,6 +66,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Those that have not ended."""
 
     switches: Sequence[Switch] = ()
+    unreachable: frozenset[str] = frozenset()
+    """As Batch has it."""
+
     counts: dict[JobState, int]
     """How many jobs are in each state, final ones as well."""
 

@@ -102,6 +102,11 @@ class Ledger:
         return self._books.state.switches
 
     @property
+    def unreachable(self) -> frozenset[str]:
+        """The clusters of which people were told that they cannot be asked."""
+        return self._books.state.unreachable
+
+    @property
     def counts(self) -> Mapping[JobState, int]:
         return self._books.state.counts
 
@@ -222,6 +227,14 @@ class Ledger:
         self._books.put_switch(switch)
         return self._books.promise(switch)
 
+    def put_unreachable(self, cluster: str, reason: str) -> asyncio.Future[None]:
+        """Note that a cluster cannot be asked."""
+        return self._put_reach(cluster, "unreachable", reason, self.unreachable | {cluster})
+
+    def put_reachable(self, cluster: str) -> asyncio.Future[None]:
+        """Note that it can be asked again."""
+        return self._put_reach(cluster, "reachable", "", self.unreachable - {cluster})
+
     def published(self, seq: int) -> None:
         """The stream has all events up to this one. Stored with the next commit."""
         self._books.put_published(seq)
@@ -256,6 +269,15 @@ class Ledger:
         if before is None and after is not None:
             quarantined = WorkerQuarantined(until=after.until, reason=after.reason)
             self._tell(worker.id, quarantined)
+
+    def _put_reach(
+        self, cluster: str, kind: str, reason: str, unreachable: frozenset[str]
+    ) -> asyncio.Future[None]:
+        self._books.check()
+        now = self.wall()
+        self._books.append(facts.cluster_changed(self._books.next, now, cluster, kind, reason))
+        self._books.put_unreachable(unreachable)
+        return self._books.promise(None)
 
     def _tell(self, id: WorkerId, event: WorkerEvent) -> None:
         self._books.check()

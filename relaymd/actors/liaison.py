@@ -1,12 +1,13 @@
 """One provider as the provisioner deals with it: within its time, and not again at once.
 
 No provider is ever waited for by another: calls run beside the provisioner's turns, are given
-up after `call_within`, and after a failure the provider is left alone for a while.
+up after `call_within`, and after a failure the provider is left alone for a while. So it is
+after a defect of its own, which is no reason to leave the others unserved.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
@@ -16,6 +17,7 @@ from relaymd.actors.providers.provider import Provider, ProviderError
 from relaymd.core.allocation import Allocation, Sighting
 from relaymd.core.breaker import CLOSED, Breaker
 from relaymd.core.ids import AllocationId, Monotonic
+from relaymd.core.provisioning import Offer
 from relaymd.core.restarts import RestartPolicy
 
 log = structlog.get_logger(__name__)
@@ -26,6 +28,9 @@ HEALTH = RestartPolicy(intensity=8, period=600.0, backoff=0.5)
 """How a provider is left alone after allocations that never became workers."""
 
 GONE_AT_MOST = 60.0
+
+MOST_WORDS = 300
+"""Characters of an error that are shown."""
 
 SILENT_AFTER = 60.0
 """Seconds without an answer after which what is on its way there is not waited for alone."""
@@ -60,6 +65,10 @@ class Liaison:
         self.seen_at: Monotonic | None = None
         """When it last answered a look."""
 
+        self._offers: Sequence[Offer] = ()
+        self._telling = CLOSED
+        """How it does at saying what it offers, which needs nobody but itself."""
+
         self._asked_first: Monotonic | None = None
         self._looking = False
         self._looked: Monotonic | None = None
@@ -81,6 +90,17 @@ class Liaison:
     def is_ordered(self, allocation: AllocationId) -> bool:
         """Whether it is still to be asked for, or just being: then no look can tell of it."""
         return any(isinstance(each, Ask) and each.allocation == allocation for each in self.orders)
+
+    def offers(self) -> Sequence[Offer]:
+        """What it offers; what it last did while a defect keeps it from saying so."""
+        if self._telling.allows(self._clock()):
+            try:
+                self._offers = tuple(self.provider.offers())
+            except Exception as exc:  # noqa: BLE001 - a supervisor of this provider
+                self._telling = self._failed(self._telling, self._defect(exc))
+            else:
+                self._telling = CLOSED
+        return self._offers
 
     def is_silent(self) -> bool:
         """Whether it has not answered for so long that nothing of it can be counted on."""
@@ -135,7 +155,8 @@ class Liaison:
     def closed(self) -> str:
         """Why nothing may be asked of it now; empty: it may."""
         now = self._clock()
-        return self.asks.words(now) or self._unseen(now) or self._ailing(now)
+        shut = self.asks.words(now) or self._telling.words(now)
+        return shut or self._unseen(now) or self._ailing(now)
 
     def _unseen(self, now: Monotonic) -> str:
         """Who cannot be looked at is asked for nothing, until a look succeeds."""
@@ -163,3 +184,12 @@ class Liaison:
                 return await call
         except TimeoutError:
             raise ProviderError(f"{self.cluster} did not answer within {limit:g} s") from None
+        except ProviderError:
+            raise
+        except Exception as exc:
+            raise self._defect(exc) from exc
+
+    def _defect(self, exc: Exception) -> ProviderError:
+        """An error of ours, as one of the provider: whether it did something is not known."""
+        log.error("provider.defect", cluster=self.cluster, exc_info=exc)
+        return ProviderError(f"a defect in RelayMD, {exc!r}"[:MOST_WORDS])

@@ -146,7 +146,7 @@ class Planner:
     def _offers(self) -> Iterator[Offer]:
         for liaison in self._liaisons.values():
             switch = self._ledger.switches.get(liaison.cluster)
-            for offer in liaison.provider.offers():
+            for offer in liaison.offers():
                 disabled = offer.disabled
                 if switch is not None:
                     by = f" by {switch.by}" if switch.by else ""

@@ -85,8 +85,8 @@ class Provisioner(Actor):
     async def tick(self) -> None:
         for liaison in self._liaisons.values():
             ours = [one for one in self._accounts.of(liaison) if not liaison.is_ordered(one.id)]
-            wanted = ours or liaison.looks.failures or liaison.manner.outlives_worker
-            if wanted and liaison.is_look_due():
+            ill = liaison.looks.failures or self._accounts.is_unreachable(liaison)
+            if (ours or ill or liaison.manner.outlives_worker) and liaison.is_look_due():
                 self.later(self._look(liaison, ours))
         if self._ledger.broken:
             return
@@ -184,6 +184,7 @@ class Provisioner(Actor):
     async def _look(self, liaison: Liaison, ours: Sequence[Allocation]) -> None:
         seen = await liaison.look(ours)
         self._accounts.note(liaison, ours, seen)
+        self._accounts.note_reach(liaison)
         self.soon()
 
     async def _work(self, liaison: Liaison) -> None:

@@ -26,6 +26,7 @@ class State:
         self.allocations: dict[AllocationId, Allocation] = {}
         self.nodes: dict[str, Node] = {node.id: node for node in snapshot.nodes}
         self.switches = {each.cluster: each for each in snapshot.switches}
+        self.unreachable = snapshot.unreachable
         self.seq = snapshot.seq
         self.published = snapshot.published
         self._seats: dict[WorkerId, tuple[Seat, ...]] = {}

@@ -27,6 +27,7 @@ decode_worker = msgspec.json.Decoder(Worker).decode
 decode_node = msgspec.json.Decoder(Node).decode
 decode_switch = msgspec.json.Decoder(Switch).decode
 decode_allocation = msgspec.json.Decoder(Allocation).decode
+decode_names = msgspec.json.Decoder(frozenset[str]).decode
 
 
 class Session(Protocol):
@@ -64,15 +65,16 @@ class Tables:
         switches = await read("SELECT body FROM switches ORDER BY cluster")
         counts = await read("SELECT state, count(*) FROM jobs GROUP BY state")
         last = await read("SELECT max(seq) FROM events")
-        published = await read("SELECT value FROM meta WHERE name = 'published'")
+        meta = {str(name): value for name, value in await read("SELECT name, value FROM meta")}
         return Snapshot(
             jobs=[decode_job(body) for (body,) in jobs],
             workers=[decode_worker(body) for (body,) in workers],
             allocations=[decode_allocation(body) for (body,) in allocations],
             switches=[decode_switch(body) for (body,) in switches],
+            unreachable=decode_names(meta.get("unreachable", b"[]")),
             counts={JobState(state): count for state, count in counts},
             seq=last[0][0] or 0,
-            published=published[0][0] if published else 0,
+            published=meta.get("published", 0),
             nodes=[decode_node(body) for (body,) in nodes],
         )
 
@@ -179,5 +181,8 @@ def _statements(batch: Batch) -> Iterator[Statement]:
             "REPLACE INTO switches VALUES (?, ?)",
             [(each.cluster, encode(each)) for each in batch.switches.values()],
         )
+    if batch.unreachable is not None:
+        names = encode(sorted(batch.unreachable))
+        yield "REPLACE INTO meta VALUES ('unreachable', ?)", [(names,)]
     if batch.published is not None:
         yield "REPLACE INTO meta VALUES ('published', ?)", [(batch.published,)]

@@ -41,7 +41,7 @@ class ProviderChanged(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     """Of an allocation: requested, submitted, started, moved, requeued, active, ended.
 
-    Of the cluster itself: enabled, disabled.
+    Of the cluster itself: enabled, disabled, unreachable, reachable.
     """
 
     allocation: AllocationId = AllocationId("")

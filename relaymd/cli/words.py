@@ -219,6 +219,22 @@ def of_worker(event: WorkerEvent) -> str:
             return "gets work again" + (f", says {by}" if by else "")
 
 
+def of_cluster(fact: ProviderChanged) -> str:
+    """What happened to a cluster, or to an allocation of it, after `<cluster> `."""
+    reason = f": {fact.reason}" if fact.reason else ""
+    if fact.allocation:
+        return f"allocation {fact.allocation} {fact.kind}{reason}"
+    match fact.kind:
+        case "enabled" | "disabled":
+            return fact.kind + (f" by {fact.reason}" if fact.reason else "")
+        case "unreachable":
+            return f"cannot be reached{reason}"
+        case "reachable":
+            return "can be reached again"
+        case unknown:
+            return f"{unknown}{reason}"
+
+
 def of_fact(fact: Fact) -> str:
     """One line for a feed."""
     match fact:
@@ -227,6 +243,4 @@ def of_fact(fact: Fact) -> str:
         case WorkerChanged():
             return f"{clock(fact.at)}  {fact.worker}  {of_worker(fact.event)}"
         case ProviderChanged():
-            reason = f": {fact.reason}" if fact.reason else ""
-            what = f"allocation {fact.allocation} {fact.kind}{reason}"
-            return f"{clock(fact.at)}  {fact.cluster}  {what}"
+            return f"{clock(fact.at)}  {fact.cluster}  {of_cluster(fact)}"

@@ -42,6 +42,9 @@ class Cloud:
         self.hangs = False
         """Whoever asks it anything waits, until he gives up."""
 
+        self.defects: set[str] = set()
+        """The calls in which it errs as no provider should."""
+
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -51,12 +54,14 @@ class Cloud:
         )
 
     def offers(self) -> Sequence[Offer]:
+        self._err("offers")
         return [self._offer(image) for image in self.images]
 
     async def submit(self, allocation: Allocation) -> str:
         id = allocation.id
         self.asked.append(id)
         await self._answer()
+        self._err("submit")
         await self.gate.wait()
         if self.refuses:
             raise ProviderError("sbatch: error: no such partition")
@@ -67,12 +72,14 @@ class Cloud:
 
     async def observe(self, allocations: Collection[Allocation]) -> Mapping[AllocationId, Sighting]:
         await self._answer()
+        self._err("observe")
         if self.blind:
             raise ProviderError("squeue: connection refused")
         return {one.id: self._sight(one.id) for one in allocations}
 
     async def cancel(self, allocation: Allocation) -> None:
         await self._answer()
+        self._err("cancel")
         if self.blind:
             raise ProviderError("scancel: connection refused")
         self.cancelled.append(allocation.id)
@@ -82,6 +89,10 @@ class Cloud:
     async def _answer(self) -> None:
         if self.hangs:
             await asyncio.Event().wait()
+
+    def _err(self, call: str) -> None:
+        if call in self.defects:
+            raise KeyError(call)
 
     def _offer(self, image: str | None) -> Offer:
         seat = Seat(

@@ -114,6 +114,9 @@ async def test_the_state_read_back_is_the_state_that_was(tmp_path: Path) -> None
         await worker.complete(await worker.begin())
         await worker.begin()
         await worker.work(1)
+        for cluster in ("north", "south"):
+            await office.ledger.put_unreachable(cluster, "no route")
+        await office.ledger.put_reachable("south")
         before = office.ledger
         known = (dict(before.jobs), dict(before.workers), before.last_event)
         counts = {state: count for state, count in before.counts.items() if count}
@@ -123,6 +126,7 @@ async def test_the_state_read_back_is_the_state_that_was(tmp_path: Path) -> None
         assert (dict(after.jobs), dict(after.workers), after.last_event) == known
         assert {state: count for state, count in after.counts.items() if count} == counts
         assert {job.id for job in after.backlog} == waiting
+        assert after.unreachable == {"north"}
 
 
 async def test_a_hundred_thousand_waiting_jobs_make_no_record_and_no_assignment_slower() -> None:

@@ -1,11 +1,13 @@
 """Sentences about facts: singular and plural, and whose fault an end was."""
 
+from relaymd.bus.facts import ProviderChanged
 from relaymd.cli.words import (
     age,
     far,
     load,
     models,
     number,
+    of_fact,
     of_job,
     of_worker,
     pace,
@@ -15,7 +17,7 @@ from relaymd.cli.words import (
 from relaymd.core.checkpoint import Progress
 from relaymd.core.devices import GpuLoad, Load
 from relaymd.core.events import Interrupted
-from relaymd.core.ids import Epoch, UnixTime
+from relaymd.core.ids import AllocationId, Epoch, UnixTime
 from relaymd.core.outcome import AttemptEnd, Outcome
 from relaymd.core.rate import Rate
 from relaymd.core.resources import Gpu
@@ -36,6 +38,28 @@ def test_the_end_of_an_attempt_says_its_class_in_plain_words() -> None:
     assert said == "interrupted (engine failed): the engine exited with code 3"
     lost = AttemptEnd(outcome=Outcome.INTERRUPTED, reason="its process is gone")
     assert of_job(Interrupted(epoch=Epoch(1), end=lost)) == "interrupted: its process is gone"
+
+
+def provider(kind: str, reason: str = "", allocation: str = "") -> str:
+    fact = ProviderChanged(
+        seq=1,
+        at=UnixTime(0.0),
+        cluster="north",
+        kind=kind,
+        allocation=AllocationId(allocation),
+        reason=reason,
+    )
+    return of_fact(fact).partition("  ")[2]
+
+
+def test_what_is_said_of_a_cluster_speaks_of_no_allocation() -> None:
+    assert provider("ended", "TIMEOUT", "a1") == "north  allocation a1 ended: TIMEOUT"
+    assert provider("started", "", "a1") == "north  allocation a1 started"
+    assert provider("unreachable", "no route") == "north  cannot be reached: no route"
+    assert provider("reachable") == "north  can be reached again"
+    assert provider("disabled", "ada") == "north  disabled by ada"
+    assert provider("enabled") == "north  enabled"
+    assert provider("of-a-newer-release", "x") == "north  of-a-newer-release: x"
 
 
 def test_progress_is_told_as_far_as_it_is_known() -> None:

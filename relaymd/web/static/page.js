@@ -86,10 +86,14 @@ function workerCard(view) {
     make("span", "sub", jobs.length ? `${jobs.length} of ${worker.slots ?? 1} busy` : "idle"));
 }
 
+function place(fact) {
+  return fact.allocation ? `${fact.cluster}: ${fact.allocation}` : fact.cluster;
+}
+
 function sentence(kind, fact) {
   const event = fact.event ?? {};
   const reason = event.reason ?? event.end?.reason ?? fact.reason ?? "";
-  const subject = kind === "job" ? fact.job : kind === "worker" ? fact.worker : `${fact.cluster}: ${fact.allocation}`;
+  const subject = kind === "job" ? fact.job : kind === "worker" ? fact.worker : place(fact);
   const details = {
     submitted: event.title,
     assigned: event.lease && `to ${event.lease.worker}`,
