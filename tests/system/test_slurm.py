@@ -26,9 +26,11 @@ from tests.system.slurm_stack import SlurmStack, cluster, needed, over
 pytestmark = pytest.mark.system
 
 
-async def finished(stack: SlurmStack, job: str, steps: int, folder: Path) -> list[str]:
+async def finished(
+    stack: SlurmStack, job: str, steps: int, folder: Path, *, within: float = 120
+) -> list[str]:
     """How the segments of a job ended that has completed with every step once."""
-    await stack.until_state(job, "completed", within=120)
+    await stack.until_state(job, "completed", within=within)
     await stack.cli("jobs", "fetch", job, "--to", folder)
     assert problems(folder / "ledger.txt", steps) == []
     return [segment["how"] for segment in (await stack.show(job))["segments"]]
@@ -78,9 +80,10 @@ async def test_a_job_longer_than_the_wall_time_is_handed_over_before_each_end(
     slurm: SlurmCluster, tmp_path: Path
 ) -> None:
     """Slurm counts wall times in minutes, and ends jobs up to half a minute late."""
-    async with over(slurm, tmp_path, cluster(wall_time="1")) as stack:
-        job = await stack.submit(fake_bundle(tmp_path / "b", steps=1000, pace=0.1), "--title", "w")
-        ends = await finished(stack, job, 1000, tmp_path / "out")
+    async with over(slurm, tmp_path, cluster(wall_time="2")) as stack:
+        bundle = fake_bundle(tmp_path / "b", steps=3000, pace=0.1)  # five minutes of it
+        job = await stack.submit(bundle, "--title", "long")
+        ends = await finished(stack, job, 3000, tmp_path / "out", within=600)
 
         assert ends[-1] == "completed"
         assert set(ends[:-1]) == {"handed over"}
@@ -180,7 +183,7 @@ async def test_while_the_controller_is_away_nothing_is_thought_to_have_ended(
         slurm.stop_controller()
         try:
             other = await stack.submit(fake_bundle(tmp_path / "o", steps=5), "--title", "other")
-            await asyncio.sleep(30)  # how long it is away is what is tested
+            await asyncio.sleep(60)  # how long it is away is what is tested
             assert await stack.state_of(job) == "running"
             assert await stack.told("ended") == []
         finally:
