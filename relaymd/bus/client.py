@@ -1,4 +1,4 @@
-"""The connection to a NATS server. With `sturdy`, the only module that imports `nats`."""
+"""The connection to a NATS server."""
 # pyright: reportUnknownMemberType=false
 # nats-py is typed in parts only; what it gives us is checked where it enters.
 
@@ -12,15 +12,14 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
-import nats.errors
 import structlog
-from nats.aio.client import Server
-from nats.aio.msg import Msg as NatsMsg
 
 from relaymd.bus.advisories import Disconnection
 from relaymd.bus.bus import NoAnswerError, RefusedError, UnreachableError
 from relaymd.bus.codec import Reply
 from relaymd.bus.messages import RefusalCode
+from relaymd.bus.nats_py import Msg as NatsMsg
+from relaymd.bus.nats_py import Server, errors
 from relaymd.bus.remote import NatsBus
 from relaymd.bus.replies import Replies
 from relaymd.bus.sturdy import DENIED, SturdyClient
@@ -124,7 +123,7 @@ class NatsWire:
                     disconnected_cb=self._disconnected,
                     reconnected_cb=self._reconnected,
                 )
-        except (TimeoutError, nats.errors.Error, ValueError, OSError) as error:
+        except (TimeoutError, errors.Error, ValueError, OSError) as error:
             reason = self._last_error if isinstance(error, TimeoutError) else _reason(error)
             raise UnreachableError(f"cannot reach NATS at {self._place}: {reason}") from error
         self._opened = True
@@ -133,7 +132,7 @@ class NatsWire:
     async def close(self) -> None:
         self._closing = True
         self._replies.lost("the connection was closed")
-        with suppress(TimeoutError, nats.errors.Error, OSError):
+        with suppress(TimeoutError, errors.Error, OSError):
             async with asyncio.timeout(CLOSING):
                 await self._client.close()
 
@@ -153,10 +152,10 @@ class NatsWire:
             raise NoAnswerError(f"{subject}: not connected to {self._place}")
         try:
             await self._client.publish(subject, body, reply, dict(headers) if headers else None)
-        except nats.errors.MaxPayloadError as error:
+        except errors.MaxPayloadError as error:
             reason = f"{subject}: {len(body)} bytes are more than the server carries"
             raise RefusedError.because(RefusalCode.INVALID, reason) from error
-        except nats.errors.Error as error:
+        except errors.Error as error:
             raise NoAnswerError(f"{subject}: {error}") from error
 
     async def post(
@@ -191,12 +190,12 @@ class NatsWire:
         try:
             yield
         finally:
-            with suppress(nats.errors.Error):  # where the connection is closed, so is this
+            with suppress(errors.Error):  # where the connection is closed, so is this
                 await subscription.unsubscribe()
 
     async def settle(self) -> None:
         if self.connected:
-            with suppress(nats.errors.Error):  # a reconnect repeats every subscription
+            with suppress(errors.Error):  # a reconnect repeats every subscription
                 # Twice: nats-py's ping overtakes what its flusher has not sent yet, and only
                 # the second is certain to come behind it.
                 await self._flush()

@@ -4,10 +4,9 @@
 
 import re
 
-import nats.errors
 import structlog
-from nats.aio.client import Client
-from nats.protocol import parser
+
+from relaymd.bus.nats_py import Client, errors, parser
 
 log = structlog.get_logger()
 
@@ -50,4 +49,4 @@ class SturdyClient(Client):
         if DENIED in err_msg:
             await super()._process_err(err_msg)
         else:
-            await self._process_op_err(nats.errors.Error(err_msg))
+            await self._process_op_err(errors.Error(err_msg))

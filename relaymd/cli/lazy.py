@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 import asyncclick as click
+from asyncclick.shell_completion import CompletionItem
 
 
 class Entry(NamedTuple):
@@ -44,11 +45,20 @@ class LazyGroup(click.Group):
             raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
         return await super().resolve_command(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Of `entries` the names only: to offer a command is no reason to import it."""
+        items = [CompletionItem(name, help=text) for name, text in self._lines()]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [*(item for item in items if item.value.startswith(incomplete)), *options]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        own = [(name, one.get_short_help_str(limit=80)) for name, one in self.commands.items()]
-        others = [(name, entry.help) for name, entry in self.entries.items()]
         with formatter.section("Commands"):
-            formatter.write_dl([*own, *others])
+            formatter.write_dl(self._lines())
+
+    def _lines(self) -> list[tuple[str, str]]:
+        """Each command and what it is for."""
+        own = [(name, one.get_short_help_str(limit=80)) for name, one in self.commands.items()]
+        return [*own, *((name, entry.help) for name, entry in self.entries.items())]
 
 
 class ListingGroup(LazyGroup):
@@ -59,6 +69,8 @@ class ListingGroup(LazyGroup):
 
     async def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         helps = {"-h", "--help"}
+        if ctx.resilient_parsing:  # of a line that is still being written
+            return await super().parse_args(ctx, args)
         if not args or (args[0].startswith("-") and args[0] not in helps):
             args = ["list", *args]
         return await super().parse_args(ctx, args)

@@ -11,17 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import asyncclick as click
-import structlog
 
 from relaymd.bus import contract
 from relaymd.bus.bus import Bus, Journal
-from relaymd.bus.client import connect
-from relaymd.bus.journal import NatsJournal
 from relaymd.bus.operating import JobDetails, ShowJob
 from relaymd.cli.failures import USAGE, CommandError
 from relaymd.config import Config, Loaded, read_config
 from relaymd.connection import Role, find
 from relaymd.core.ids import TOKEN, JobId, UnixTime
+from relaymd.imports import not_found
 
 REACH_WITHIN = 1.5
 """Seconds to look for the server before a person is told that it is not there."""
@@ -46,6 +44,10 @@ async def session() -> AsyncGenerator[Session]:
     """Raises NoStackError, UnreachableError, InvalidConfigError."""
     config = settings().config
     hush()
+    # Here, because help and completion speak to nobody, and these are half of a command's start.
+    from relaymd.bus.client import connect
+    from relaymd.bus.journal import NatsJournal
+
     access = find(config, Role.OPERATOR)
     async with connect(
         access.url,
@@ -75,6 +77,9 @@ def environment() -> Mapping[str, str]:
 
 def hush() -> None:
     """A person at the command line reads sentences, not logs."""
+    with not_found("rich"):  # which structlog takes for tracebacks in logs
+        import structlog  # here, because help and completion log nothing
+
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     logging.getLogger().addHandler(logging.NullHandler())
 
