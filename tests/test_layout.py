@@ -20,9 +20,9 @@ def test_the_server_configuration_is_found_in_a_checkout() -> None:
     assert find_configuration() == ROOT / "nats"
 
 
-def test_only_the_client_imports_nats() -> None:
+def test_only_one_module_imports_nats() -> None:
     importers = {path.name for path in SOURCES if "nats" in _imports(path)}
-    assert importers == {"client.py", "sturdy.py"}
+    assert importers == {"nats_py.py"}
 
 
 def test_no_subject_is_spelled_outside_the_contract() -> None:
