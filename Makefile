@@ -59,8 +59,9 @@ SIZE ?= 2048
 bench-checkpoint: $(VENV)/.dev ## Checkpoints beside rclone, the AWS CLI, restic. SIZE=2048 (MiB)
 	$(BIN)/python -m benchmarks.bench_checkpoint --size $(SIZE) $(ARGS)
 
-chaos: $(VENV)/.dev ## Everything fails at random while jobs run. SECONDS=600 SEED=1
+chaos: $(VENV)/.dev ## Everything fails at random while jobs run. SECONDS=600 SEED=1 ONLY=kill_worker
 	PATH="$(CURDIR)/$(TOOLS):$$PATH" RELAYMD_CHAOS_SECONDS=$(SECONDS) RELAYMD_CHAOS_SEED=$(SEED) \
+		RELAYMD_CHAOS_ONLY="$(ONLY)" \
 		$(PYTEST) -m system -q $(ARGS) tests/system/chaos
 
 CASES ?= 100000

@@ -35,6 +35,8 @@ BENCHMARKS = (
     "restart",
     "broker",
     "deaths",
+    "drain",
+    "churn",
     "idle",
     "noop",
     "scale",

@@ -7,6 +7,7 @@ default.
 import asyncio
 import random
 import time
+from collections.abc import Callable
 
 from benchmarks.crowd import BrokenLineError, SimulatedWorker, crowd
 from benchmarks.rig import plane
@@ -53,14 +54,15 @@ async def measure(setting: Setting) -> Rows:
     ]
 
 
-async def idle(worker: SimulatedWorker) -> None:
-    """Register, then beat and ask for work for ever."""
+async def idle(worker: SimulatedWorker, answered: Callable[[], object] = lambda: None) -> None:
+    """Register, then beat and ask for work for ever. answered: called for each heartbeat."""
     await worker.register()
     async with asyncio.TaskGroup() as group:
         group.create_task(_ask(worker))
         await asyncio.sleep(random.uniform(0, BEAT_EVERY))
         while True:
             await worker.beat()
+            answered()
             await asyncio.sleep(BEAT_EVERY)
 
 

@@ -21,6 +21,9 @@ BATCH = 10_000
 
 SAMPLE = 400
 WORKERS = 50
+PATIENCE = 600.0
+"""Seconds for the events of all submits to be published, and for an assignment."""
+
 PAGE = 100
 PAGES = 20
 
@@ -73,7 +76,7 @@ async def _with_queue(setting: Setting, queued: int) -> dict[str, float]:
         for first in range(0, queued, BATCH):
             seconds = await submit(operator, min(BATCH, queued - first))
             found["sweep"] = found["sweep"] or seconds
-        await there.quiet()
+        await there.quiet(PATIENCE)
         await together(worker.register() for worker in workers)
         found["submit"] = 1000 * median([await submit(operator, SAMPLE) for _ in range(3)]) / SAMPLE
         found["assign"] = await _assignment(workers)
@@ -91,7 +94,7 @@ async def _assignment(workers: list[SimulatedWorker]) -> float:
             await worker.complete(work)
 
     begin = time.perf_counter()
-    await asyncio.wait_for(together(one(worker) for worker in workers), 60)
+    await asyncio.wait_for(together(one(worker) for worker in workers), PATIENCE)
     return 1000 * (time.perf_counter() - begin) / (each * len(workers))
 
 

@@ -6,17 +6,21 @@ nats-server.
 """
 
 import asyncio
+import itertools
 import resource
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.bench_idle import idle
-from benchmarks.crowd import BrokenLineError, SimulatedWorker, crowd
+from benchmarks.bench_idle import BEAT_EVERY, idle
+from benchmarks.crowd import BrokenLineError, Line, SimulatedWorker, crowd
 from benchmarks.rig import first_status, plane, quiet
-from benchmarks.rows import Row, Rows, Setting, p99
+from benchmarks.rows import Row, Rows, Setting, at_least, p99
 
 SIZES = (2000, 5000, 10_000)
 SPARE_FILES = 500
+PATIENCE = 600.0
+"""Seconds for all to register, and for their events to be published: what is measured here."""
 
 
 async def measure(setting: Setting) -> Rows:
@@ -40,22 +44,36 @@ async def _with(setting: Setting, size: int) -> Rows:
     ):
         operator = await there.operator()
         async with asyncio.TaskGroup() as group:
-            lives = [group.create_task(_live(worker)) for worker in workers]
+            beats = itertools.count()
+            lives = [group.create_task(_live(worker, lambda: next(beats))) for worker in workers]
             begin = time.perf_counter()
-            while (await first_status(operator)).workers < size:  # noqa: ASYNC110 - far away
-                await asyncio.sleep(0.2)
+            await _all_joined(operator, size)
             joined = time.perf_counter() - begin
-            await quiet(operator)
+            await quiet(operator, PATIENCE)
+            published = time.perf_counter() - begin
             cpu, begin = there.orchestrator.cpu(), time.perf_counter()
+            before = next(beats)
             probes = group.create_task(_probe(workers, answers))
             await asyncio.sleep(seconds)
-            share = (there.orchestrator.cpu() - cpu) / (time.perf_counter() - begin)
+            passed = time.perf_counter() - begin
+            held = (next(beats) - before) / passed
+            share = (there.orchestrator.cpu() - cpu) / passed
             memory, server = there.orchestrator.memory(), _memory(there.server.pid or 0)
             for task in (*lives, probes):
                 task.cancel()
         left = (await first_status(operator)).workers
     return [
         Row(what=f"{size:,} workers: from connected to all registered", figure=joined, unit="s"),
+        Row(what=f"{size:,} workers: from connected to all told", figure=published, unit="s"),
+        Row(
+            what=f"{size:,} workers: heartbeats held",
+            figure=held,
+            unit="/s",
+            beside=size / BEAT_EVERY,
+            beside_what=f"one each {BEAT_EVERY:.0f} s",
+            ratio_aim=at_least(0.9),
+            more_is_better=True,
+        ),
         Row(what=f"{size:,} workers: the orchestrator, of one core", figure=100 * share, unit="%"),
         Row(what=f"{size:,} workers: the orchestrator's memory", figure=memory, unit="MB"),
         Row(what=f"{size:,} workers: nats-server's memory", figure=server, unit="MB"),
@@ -64,10 +82,16 @@ async def _with(setting: Setting, size: int) -> Rows:
     ]
 
 
-async def _live(worker: SimulatedWorker) -> None:
+async def _all_joined(operator: Line, size: int) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while (await first_status(operator)).workers < size:  # noqa: ASYNC110 - far away
+            await asyncio.sleep(0.2)
+
+
+async def _live(worker: SimulatedWorker, answered: Callable[[], object]) -> None:
     """Until its connection is lost: a worker of ours would come back, and this one is counted."""
     try:
-        await idle(worker)
+        await idle(worker, answered)
     except* BrokenLineError:
         pass
 

@@ -40,10 +40,14 @@ LOOK_EVERY = 0.005
 class Part:
     """A process of ours that can be killed, started again, and looked at."""
 
-    def __init__(self, *words: str, environ: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, *words: str, environ: Mapping[str, str], log: Path, folder: Path | None = None
+    ) -> None:
+        """folder: to run in; None: this one."""
         self._words = words
         self._environ = environ
         self._log = log
+        self._folder = folder
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -56,12 +60,18 @@ class Part:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *self._words,
+                cwd=self._folder,
                 env=self._environ,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 preexec_fn=partial(die_with_parent, os.getpid(), signal.SIGKILL),
             )
+
+    async def ended(self) -> int:
+        """Its exit code, once it has ended by itself."""
+        assert self._process is not None
+        return await self._process.wait()
 
     async def end(self, how: signal.Signals = signal.SIGTERM) -> None:
         if self._process is not None and self._process.returncode is None:
@@ -109,11 +119,11 @@ class Plane:
     async def operator(self) -> Line:
         return await dial(self.url, Role.OPERATOR, self.password(Role.OPERATOR), "benchmark")
 
-    async def quiet(self) -> None:
+    async def quiet(self, within: float = READY_WITHIN) -> None:
         """Return when the stream has every event, so that nothing goes on in the background."""
         line = await self.operator()
         try:
-            await quiet(line)
+            await quiet(line, within)
         finally:
             line.close()
 
@@ -172,9 +182,9 @@ async def _answered(line: Line, subject: str) -> None:
             return
 
 
-async def quiet(line: Line) -> None:
-    """Return when the stream has every event."""
-    async with asyncio.timeout(READY_WITHIN):
+async def quiet(line: Line, within: float = READY_WITHIN) -> None:
+    """Return when the stream has every event. Raises TimeoutError after so many seconds."""
+    async with asyncio.timeout(within):
         while (await first_status(line)).unpublished_events:  # noqa: ASYNC110 - far away
             await asyncio.sleep(0.05)
 

@@ -48,7 +48,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--grandchild", action="store_true", help="leave one in its own session")
     parser.add_argument("--fail-at", type=int, help="step at which it exits with --fail-code")
     parser.add_argument("--fail-code", type=int, default=1)
-    parser.add_argument("--tally", help="append each step done here, also those that are lost")
+    parser.add_argument(
+        "--tally",
+        help="append each step done here, also those that are lost, with its time and our process",
+    )
     parser.add_argument("--noise", type=int, default=0, help="extra characters a line of output")
     return parser.parse_args()
 
@@ -101,7 +104,7 @@ class Engine:
             ledger.write(f"{self.step} {self.checksum}\n")
         if self.options.tally:
             with Path(self.options.tally).open("a") as tally:
-                tally.write(f"{self.step}\n")
+                tally.write(f"{self.step} {time.time():.3f} {os.getpid()}\n")
         self.say(f"step {self.step} {self.checksum}{'.' * self.options.noise}")
 
     def checkpoint(self, seconds: float | None = None) -> None:

@@ -5,7 +5,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -185,15 +185,24 @@ FAULTS: Mapping[Fault, int] = {
 """With how often each is drawn."""
 
 
-async def strike(target: Target, seconds: float) -> None:
-    """One fault after the other, some of them while others last. All is well when this returns."""
+async def strike(target: Target, seconds: float, only: Collection[str] = ()) -> None:
+    """One fault after the other, some of them while others last. All is well when this returns.
+
+    only: the names of those that are drawn; none: all of them.
+    """
     end = time.monotonic() + seconds
-    faults, weights = [*FAULTS], [*FAULTS.values()]
+    drawn = {fault: weight for fault, weight in FAULTS.items() if not only or _name(fault) in only}
+    assert drawn, f"no fault is named {', '.join(only)}; there are {', '.join(map(_name, FAULTS))}"
+    faults, weights = [*drawn], [*drawn.values()]
     async with asyncio.TaskGroup() as lasting:
         while time.monotonic() < end:
             (fault,) = target.rng.choices(faults, weights)
             lasting.create_task(_strike(fault, target))
             await asyncio.sleep(target.rng.uniform(0.5, 3.0))
+
+
+def _name(fault: Fault) -> str:
+    return getattr(fault, "__name__", "")
 
 
 async def _strike(fault: Fault, target: Target) -> None:

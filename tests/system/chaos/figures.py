@@ -19,7 +19,11 @@ LONG = 30.0
 
 
 def recoveries(struck: Sequence[Struck], facts: Facts) -> dict[str, list[float]]:
-    """Seconds from each fault to the next sign of life, by kind."""
+    """Seconds from each fault to the next sign of life, by kind.
+
+    Where a job was struck again before that, only the last of these faults counts: the time from
+    an earlier one says how often it was struck.
+    """
     found: dict[str, list[float]] = defaultdict(list)
     for fault in struck:
         if fault.recovered is not None:
@@ -27,9 +31,24 @@ def recoveries(struck: Sequence[Struck], facts: Facts) -> dict[str, list[float]]
         signs = RUNS_AGAIN if fault.kind in ("SIGKILL worker", "SIGTERM worker") else HEARD_AGAIN
         for job in fault.jobs:
             after = _first_sign(facts, job, signs, fault.at)
-            if after is not None:
+            if after is not None and not _struck_within(struck, job, fault.at, after):
                 found[fault.kind].append(after)
     return found
+
+
+def noticed(struck: Sequence[Struck], facts: Facts) -> list[float]:
+    """Seconds from each death of a worker until its job was taken from it."""
+    found = (
+        _first_sign(facts, job, {"interrupted"}, fault.at)
+        for fault in struck
+        if fault.kind == "SIGKILL worker"
+        for job in fault.jobs
+    )
+    return [after for after in found if after is not None]
+
+
+def _struck_within(struck: Sequence[Struck], job: JobId, since: float, seconds: float) -> bool:
+    return any(job in other.jobs and since < other.at <= since + seconds for other in struck)
 
 
 def _first_sign(facts: Facts, job: JobId, signs: set[str], since: float) -> float | None:
@@ -46,15 +65,17 @@ def table(
     rows = [f"chaos: seed {seed}, {seconds:.0f} s, {len(struck)} faults"]
     for kind, count in sorted(Counter(fault.kind for fault in struck).items()):
         rows.append(f"  {kind:24}{count:5}   {_spread(times.get(kind, []))}")
+    if deaths := noticed(struck, facts):
+        rows.append(f"  {'of killed workers':24}{len(deaths):5}   {_spread(deaths, 'noticed')}")
     return "\n".join([*rows, f"  {'all':24}{len(struck):5}   {_spread(every)}", *lines])
 
 
-def _spread(seconds: Sequence[float]) -> str:
+def _spread(seconds: Sequence[float], what: str = "recovered") -> str:
     if not seconds:
         return ""
     ordered = sorted(seconds)
     p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
-    return f"recovered in {statistics.median(ordered):5.2f} s (median), {p99:5.2f} s (p99)"
+    return f"{what} in {statistics.median(ordered):5.2f} s (median), {p99:5.2f} s (p99)"
 
 
 class Memory:

@@ -1,6 +1,7 @@
 """Everything fails at random, and every job completes with each of its steps exactly once.
 
 make chaos SECONDS=600 SEED=7
+make chaos ONLY="kill_worker drain_worker"
 """
 
 import asyncio
@@ -33,6 +34,9 @@ pytestmark = pytest.mark.system
 
 SECONDS = float(os.environ.get("RELAYMD_CHAOS_SECONDS", "45"))
 SEED = int(os.environ.get("RELAYMD_CHAOS_SEED", "1"))
+ONLY = os.environ.get("RELAYMD_CHAOS_ONLY", "").split()
+"""Names of faults; empty: all."""
+
 FINISH_WITHIN = 180.0
 MOST_GROWTH = 25.0
 """Megabytes."""
@@ -91,7 +95,7 @@ async def hurt(target: Target, jobs: Submitted, memory: Memory, folder: Path) ->
     async with asyncio.TaskGroup() as tasks:
         watch = tasks.create_task(memory.watch())
         submitter = tasks.create_task(submit_for_ever(target.stack, facts, folder, rng, jobs))
-        await strike(target, SECONDS)
+        await strike(target, SECONDS, ONLY)
         submitter.cancel()
         end = time.monotonic() + FINISH_WITHIN
         while left := [job for job in jobs.steps if not facts.is_final(job)]:
