@@ -6,8 +6,8 @@
     python -m benchmarks --quick --check    ratios beside the stored baseline
 
 Prints a table and writes JSON. Absolute times wander on machines that others use; a ratio to
-something measured in the same run, turn about, does not. Exit code 1: a benchmark failed, or,
-with --check, a ratio is more than 30 % worse than the baseline's.
+something measured in the same run, turn about, does not. Exit code 1: a benchmark failed or took
+too long, or, with --check, a ratio is more than 30 % worse than the baseline's.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks import baseline
+from benchmarks.bounds import FULL, QUICK, within
 from benchmarks.rows import Measure, Row, Run, Setting, table
 from relaymd import logs, process
 
@@ -45,14 +46,16 @@ BENCHMARKS = (
 )
 """Modules `bench_NAME` with a `measure`, in the order in which they run."""
 
+AT_LENGTH = frozenset(("drain", "churn"))
+"""Not in a quick run but by name: they want a minute, or an S3 server."""
+
 
 def main() -> int:
     given = _arguments().parse_args()
     logs.set_up("benchmark", level="critical", environ={})
-    names = given.names or BENCHMARKS
     rows: list[Row] = []
     failed: dict[str, str] = {}
-    for name in names:
+    for name in chosen(given.names, quick=given.quick):
         begin = time.monotonic()
         try:
             found = _measured(name, quick=given.quick, folder=given.folder)
@@ -74,9 +77,16 @@ def main() -> int:
     if given.keep:
         baseline.write(run, given.baseline)
     worse = baseline.compare(run, given.baseline) if given.check else []
+    for name, reason in failed.items():
+        print(f"FAILED: {name}: {reason}", file=sys.stderr)
     for line in worse:
         print(f"WORSE: {line}", file=sys.stderr)
     return 1 if failed or worse else 0
+
+
+def chosen(names: Sequence[str], *, quick: bool) -> Sequence[str]:
+    """Those to run. names: as they were given; none: all, in a quick run all but the long ones."""
+    return names or [name for name in BENCHMARKS if not (quick and name in AT_LENGTH)]
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -102,7 +112,8 @@ def _measured(name: str, *, quick: bool, folder: Path | None) -> Sequence[Row]:
 
 
 async def _begin(measure: Measure, setting: Setting) -> Sequence[Row]:
-    return await measure(setting)
+    async with within(QUICK if setting.quick else FULL):
+        return await measure(setting)
 
 
 def _write(run: Run, path: Path) -> None:
