@@ -77,7 +77,8 @@ class Actor:
                 if not future.done():
                     future.set_result(found)
 
-        self.later(fulfil())
+        # An actor that ends now cuts it off before its first step: then nobody awaits the work.
+        self.later(fulfil()).add_done_callback(lambda _: work.close())
         return future
 
     async def run(self) -> NoReturn:
