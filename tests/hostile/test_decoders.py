@@ -7,10 +7,11 @@ import pytest
 from tests.hostile.decoders import BUS, Decoder
 from tests.hostile.documents import FILES
 from tests.hostile.payloads import generator, payloads, throw
+from tests.hostile.providers import PROVIDERS
 
 pytestmark = pytest.mark.hostile
 
-DECODERS = [*BUS, *FILES]
+DECODERS = [*BUS, *FILES, *PROVIDERS]
 
 
 @pytest.mark.parametrize("decoder", DECODERS, ids=lambda one: one.name)

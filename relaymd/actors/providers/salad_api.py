@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import aiohttp
 import msgspec
@@ -36,6 +36,10 @@ class UnknownToSaladError(ProviderRefusedError):
     """There is no such group, or no such instance any more."""
 
 
+Name = Annotated[str, msgspec.Meta(pattern=r"^([0-9A-Za-z][0-9A-Za-z_.:-]*)?$", max_length=200)]
+"""Of an instance or a machine, as it may stand in an address and in the ledger."""
+
+
 class GroupState(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     """pending, deploying, running, stopped, succeeded, failed."""
@@ -49,11 +53,11 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Instance(msgspec.Struct, frozen=True, kw_only=True):
-    id: str | None = None
-    instance_id: str | None = None
+    id: Name | None = None
+    instance_id: Name | None = None
     """Its name in elder versions of the API."""
 
-    machine_id: str | None = None
+    machine_id: Name | None = None
     state: str
     deletion_cost: int | None = None
 
@@ -88,7 +92,10 @@ class SaladApi:
         self._pace = Pace(rng)
 
     async def group(self) -> Group:
-        return _read(await self._ask("GET", ""), Group)
+        found = _read(await self._ask("GET", ""), Group)
+        state = found.current_state
+        told = msgspec.structs.replace(state, description=_line(state.description))
+        return msgspec.structs.replace(found, current_state=told)
 
     async def instances(self) -> list[Instance]:
         found = _read(await self._ask("GET", "/instances"), _Instances).instances
@@ -211,14 +218,19 @@ def _said(content: bytes) -> str:
         problem = decode_json(content, _Problem)
     except msgspec.DecodeError:
         return ""
-    text = " ".join((problem.detail or problem.title or "").split())
-    return f": {text[:200]}" if text else ""
+    text = _line(problem.detail or problem.title)
+    return f": {text}" if text else ""
+
+
+def _line(text: str | None) -> str:
+    """What Salad says in its own words, as a part of a sentence of ours."""
+    return " ".join((text or "").split())[:200]
 
 
 def _retry_after(text: str) -> float | None:
     """Seconds, or a date, as HTTP has it."""
-    if text.strip().isdecimal():
-        return float(text)
+    if (seconds := text.strip()).isdecimal():
+        return float(seconds)
     try:
         return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
     except (ValueError, OverflowError):

@@ -72,7 +72,8 @@ def from_queue(row: Queued) -> Sighting:
         )
     if row.state in ENDS:
         return ended(row.state, external=row.job, because=row.reason)
-    return Sighting(where=Whereabouts.UNKNOWN, external=row.job, reason=f"it is {row.state}")
+    words = f"it is {row.state}" if row.state else "SLURM names no state of it"
+    return Sighting(where=Whereabouts.UNKNOWN, external=row.job, reason=words)
 
 
 def from_accounting(job: Accounted) -> Sighting:

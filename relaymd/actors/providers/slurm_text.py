@@ -18,8 +18,16 @@ SACCT_FORMAT = "JobIDRaw,State,ExitCode,DerivedExitCode,Start,End,JobName"
 
 NOTHING = frozenset({"", "N/A", "None", "(null)", "Unknown", "UNLIMITED", "NONE", "INVALID"})
 
-_ACCEPTED = re.compile(r"(\d+)(?:;[\w.-]+)?")
-_SECONDS = re.compile(r"\d{1,12}")
+LONGEST_REASON = 500
+"""Characters that are kept of a reason: it goes into the ledger and to people."""
+
+_JOB = re.compile(r"[0-9][\w.+,%\[\]-]{0,99}", re.ASCII)
+"""Also of an array's element, and of a part of a heterogeneous job."""
+
+_NUMBER = re.compile(r"[0-9]{1,20}")
+_ACCEPTED = re.compile(rf"({_NUMBER.pattern})(?:;[\w.-]+)?")
+_SECONDS = re.compile(r"[0-9]{1,12}")
+_STATE = re.compile(r"[A-Z_]{1,40}")
 
 
 class Queued(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +72,7 @@ def queued(text: str) -> list[Queued]:
     found: list[Queued] = []
     for fields in _lines(text, 7):
         job, state, start, end, nodes, reason, name = fields
-        if not job[:1].isdigit():
+        if not _JOB.fullmatch(job):
             continue
         row = Queued(
             job=job,
@@ -73,7 +81,7 @@ def queued(text: str) -> list[Queued]:
             start=time_in(start),
             end=time_in(end),
             nodes=_something(nodes),
-            reason=_something(reason),
+            reason=_something(reason)[:LONGEST_REASON],
         )
         found.append(row)
     return found
@@ -85,7 +93,7 @@ def accounted(text: str) -> list[Accounted]:
     for job, state, code, derived, start, end, name in _lines(text, 7):
         number, dot, _ = job.partition(".")
         part = Part(state=plain_state(state), exit_code=exit_code(code))
-        if not number.isdigit():
+        if not _NUMBER.fullmatch(number):
             continue
         if not dot:
             jobs[number] = Accounted(
@@ -111,9 +119,10 @@ def accepted(stdout: str) -> str | None:
 
 
 def plain_state(text: str) -> str:
-    """`CANCELLED by 1000` and `CANCELLED+` are CANCELLED."""
-    words = text.split()
-    return words[0].rstrip("+").upper() if words else ""
+    """`CANCELLED by 1000` and `CANCELLED+` are CANCELLED; empty: it is no state."""
+    words = text.upper().split()
+    state = words[0].rstrip("+") if words else ""
+    return state if _STATE.fullmatch(state) else ""
 
 
 def exit_code(text: str) -> tuple[int, int]:

@@ -193,7 +193,9 @@ async def test_a_pause_may_be_given_as_a_date() -> None:
         assert (await refusal(api.group())).retry_after == pytest.approx(40, abs=2)
 
 
-@pytest.mark.parametrize("text", ["", "soon", "-5", "nan", "inf", "9" * 400, "Thu, 99 Foo"])
+@pytest.mark.parametrize(
+    "text", ["", "soon", "-5", "nan", "inf", "9" * 400, "Thu, 99 Foo", "12\x1f"]
+)
 async def test_a_pause_that_makes_no_sense_is_ours_to_choose(text: str) -> None:
     async with answering(503, b"", {"Retry-After": text}) as api:
         assert 0 < ((await refusal(api.reallocate("i"))).retry_after or 0) <= 600
@@ -234,3 +236,18 @@ async def test_the_key_is_in_the_header_and_nowhere_else() -> None:
 async def test_another_key_is_refused() -> None:
     async with salad(api_key="wrong") as (_, api):
         assert "does not know our API key" in str(await refusal(api.group()))
+
+
+@pytest.mark.parametrize("name", ["../x", "i 1", "a\nb", "x" * 201, "\0"])
+async def test_a_name_that_can_be_none_is_not_understood(name: str) -> None:
+    said = {"instances": [{"id": "i-1", "machine_id": name, "state": "running"}]}
+    async with answering(200, msgspec.json.encode(said)) as api:
+        assert "do not understand" in str(await refusal(api.instances()))
+
+
+async def test_what_salad_says_of_a_group_is_one_short_line() -> None:
+    state = {"status": "pending", "description": "no\nquota " * 999}
+    async with answering(200, msgspec.json.encode({"replicas": 1, "current_state": state})) as api:
+        told = (await api.group()).current_state.description or ""
+        assert told.startswith("no quota no")
+        assert len(told) == 200

@@ -72,6 +72,8 @@ def test_lines_of_sacct_are_gathered_by_job() -> None:
         ("", None),
         ("Submitted batch job\n", None),
         ("47 11\n", None),
+        ("٤٧\n", None),
+        ("1" * 21, None),
     ],
 )
 def test_the_id_that_sbatch_prints(printed: str, job: str | None) -> None:
@@ -89,6 +91,20 @@ def test_a_name_with_separators_is_no_other_job() -> None:
 
     (row,) = slurm_text.queued(text)
     assert row.name == "a-1|RUNNING|1|2|n1|None|a-2"
+
+
+def test_what_is_no_number_is_no_job_and_a_long_reason_is_cut() -> None:
+    lines = [f"{job}|PENDING|1|2||{'x' * 9999}|a-1\n" for job in ("7", "7_2", "²", "7" * 5000)]
+
+    rows = slurm_text.queued("".join(lines))
+    assert [(row.job, len(row.reason)) for row in rows] == [("7", 500), ("7_2", 500)]
+
+
+def test_what_is_no_word_is_no_state() -> None:
+    (row,) = slurm_text.queued("7|\u202e<b>|1|2|n1|None|a-1\n")
+
+    assert row.state == ""
+    assert slurm_ends.from_queue(row).reason == "SLURM names no state of it"
 
 
 def test_dates_where_seconds_were_asked_for_are_no_times() -> None:
