@@ -14,7 +14,12 @@ What is written under a lease carries its epoch: a zombie cannot change what its
 relies on, nor does a successor rely on what a zombie may still remove.
 """
 
+import re
+
 from relaymd.core.ids import Epoch, Generation, JobId
+
+_EPOCH = re.compile(r"[0-9]{6,15}")
+_PIECE = re.compile(r"([0-9]{1,18})(?:-[0-9]{1,18})?")
 
 
 def job(id: JobId) -> str:
@@ -67,6 +72,21 @@ def log_piece(id: JobId, epoch: Epoch, stream: str, offset: int, size: int) -> s
 
 def log_stream(id: JobId, epoch: Epoch, stream: str) -> str:
     return f"jobs/{id}/logs/{epoch:06d}/{stream}/"
+
+
+def logged_epoch(id: JobId, key: str) -> Epoch | None:
+    """The lease of whose output this key is; None: of none."""
+    name, slash, _ = key.removeprefix(logs(id)).partition("/")
+    if not (slash and _EPOCH.fullmatch(name)):
+        return None
+    epoch = Epoch(int(name))
+    return epoch if key.startswith(f"{logs(id)}{epoch:06d}/") else None
+
+
+def piece_offset(stream: str, key: str) -> int | None:
+    """Where a piece of that stream (a prefix) begins, by its key; None: it is no piece of it."""
+    found = _PIECE.fullmatch(key.removeprefix(stream))
+    return int(found[1]) if found else None
 
 
 def index(tree: str) -> str:

@@ -33,8 +33,11 @@ async def read_log(
     Raises StorageError; DamagedObjectError for a key that names no offset.
     """
     end = after
-    async for info in store.list(keys.log_stream(job, epoch, stream)):
-        offset = _offset(info.key)
+    prefix = keys.log_stream(job, epoch, stream)
+    async for info in store.list(prefix):
+        offset = keys.piece_offset(prefix, info.key)
+        if offset is None:
+            raise DamagedObjectError(info.key, "its name is no offset")
         if offset + info.size <= end:
             continue
         data = await store.get(info.key)
@@ -49,14 +52,7 @@ async def logged_epochs(store: Store, job: JobId) -> Sequence[Epoch]:
     """The leases of which output is stored, oldest first."""
     epochs = set[Epoch]()
     async for info in store.list(keys.logs(job)):
-        epoch = info.key.removeprefix(keys.logs(job)).partition("/")[0]
-        if epoch.isdecimal():
-            epochs.add(Epoch(int(epoch)))
+        epoch = keys.logged_epoch(job, info.key)
+        if epoch is not None:
+            epochs.add(epoch)
     return sorted(epochs)
-
-
-def _offset(key: str) -> int:
-    offset = key.rpartition("/")[2].partition("-")[0]
-    if not offset.isdecimal():
-        raise DamagedObjectError(key, "its name is no offset")
-    return int(offset)

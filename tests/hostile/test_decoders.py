@@ -6,12 +6,13 @@ import pytest
 
 from tests.hostile.decoders import BUS, Decoder
 from tests.hostile.documents import FILES
+from tests.hostile.log_keys import LOGS
 from tests.hostile.payloads import generator, payloads, throw
 from tests.hostile.providers import PROVIDERS
 
 pytestmark = pytest.mark.hostile
 
-DECODERS = [*BUS, *FILES, *PROVIDERS]
+DECODERS = [*BUS, *FILES, *LOGS, *PROVIDERS]
 
 
 @pytest.mark.parametrize("decoder", DECODERS, ids=lambda one: one.name)

@@ -54,10 +54,18 @@ async def test_reading_goes_on_after_what_was_read(store: FolderStore) -> None:
     assert await pieces(store, after=10) == []
 
 
-async def test_a_key_that_names_no_offset_is_told(store: FolderStore) -> None:
-    await store.put(keys.log_stream(JOB, EPOCH, "stdout") + "x", b"")
+@pytest.mark.parametrize("name", ["x", "٣", "1" * 19, "0/000000000000000-000000001"])
+async def test_a_key_that_names_no_offset_is_told(store: FolderStore, name: str) -> None:
+    await store.put(keys.log_stream(JOB, EPOCH, "stdout") + name, b"x")
     with pytest.raises(DamagedObjectError):
         await pieces(store)
+
+
+async def test_what_lies_beside_the_logs_is_of_no_lease(store: FolderStore) -> None:
+    await put(store, 0, TEXT)
+    for name in ("000003", "3/stdout/0-1", "٠٠٠٠٠٣/stdout/0-1", f"{'9' * 16}/stdout/0-1"):
+        await store.put(keys.logs(JOB) + name, b"x")
+    assert await logged_epochs(store, JOB) == [EPOCH]
 
 
 @settings(max_examples=50, deadline=None)
