@@ -7,10 +7,11 @@ an engine starts within milliseconds of its assignment.
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
@@ -21,6 +22,10 @@ from relaymd.worker.engine import Command, Engine, LaunchError
 log = structlog.get_logger()
 
 SCRIPT = Path(__file__).with_name("guardian.py")
+_NUMBER = re.compile(r"-?[0-9]{1,10}")
+_CODES = range(-signal.NSIG, 256)
+"""How a process may end; negative: by that signal."""
+
 KILL_SECONDS = 15.0
 """How long a kill may take before the guardian itself is given up."""
 
@@ -29,10 +34,12 @@ class GuardianLostError(LaunchError):
     """The guardian ended before the engine started: nothing runs, and another may do it."""
 
 
-class _Status(asyncio.Protocol):
+class Status(asyncio.Protocol):
     """What the guardian says: whether the engine started, and how it ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, kill_group: Callable[[int], None]) -> None:
+        """kill_group: for the engine of a guardian that was killed."""
+        self._kill_group = kill_group
         loop = asyncio.get_running_loop()
         self.started: asyncio.Future[int] = loop.create_future()
         self.ended: asyncio.Future[int] = loop.create_future()
@@ -41,13 +48,20 @@ class _Status(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            word, _, value = line.decode(errors="replace").partition(" ")
-            if word == "pid":
-                self.started.set_result(int(value))
-            elif word == "code":
-                self.ended.set_result(int(value))
-            elif word == "error":
-                self.started.set_exception(LaunchError(value))
+            self._hear(line.decode(errors="replace"))
+
+    def _hear(self, line: str) -> None:
+        """Each thing once; what makes no sense is passed over: the end tells the rest."""
+        word, _, value = line.partition(" ")
+        number = int(value) if _NUMBER.fullmatch(value) else None
+        if word == "pid" and number is not None and number > 1 and not self.started.done():
+            self.started.set_result(number)
+        elif word == "code" and number is not None and number in _CODES and not self.ended.done():
+            self.ended.set_result(number)
+        elif word == "error" and not self.started.done():
+            self.started.set_exception(LaunchError(value or "the guardian does not say why"))
+        else:
+            log.warning("guardian.misunderstood", line=line[:200])
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The guardian is gone; if it did not say how the engine ended, it was killed."""
@@ -56,14 +70,14 @@ class _Status(asyncio.Protocol):
             self.started.set_exception(GuardianLostError(reason))
         if not self.ended.done():
             if not self.started.exception():
-                _kill_group(self.started.result())
+                self._kill_group(self.started.result())
             self.ended.set_result(-int(signal.SIGKILL))
 
 
 class GuardedEngine:
     """An engine below a guardian process."""
 
-    def __init__(self, pid: int, control: int, status: _Status) -> None:
+    def __init__(self, pid: int, control: int, status: Status) -> None:
         self.pid = pid
         """Of the engine's main process, which leads its group and session."""
 
@@ -102,7 +116,7 @@ class Guardian:
         process: asyncio.subprocess.Process,
         control: int,
         transport: asyncio.BaseTransport,
-        status: _Status,
+        status: Status,
     ) -> None:
         self._process = process
         self._control = control
@@ -133,7 +147,7 @@ class Guardian:
             os.close(orders)
             said.close()
         loop = asyncio.get_running_loop()
-        transport, status = await loop.create_connection(_Status, sock=answers)
+        transport, status = await loop.create_connection(lambda: Status(_kill_group), sock=answers)
         return cls(process, control, transport, status)
 
     async def launch(self, command: Command) -> GuardedEngine:
