@@ -155,6 +155,10 @@ class Ledger:
         """Whether the worker's node gets no work just now, and why."""
         return self._books.state.quarantine(node_of(worker), self.wall())
 
+    def hosts_in_quarantine(self, cluster: str) -> tuple[str, ...]:
+        """As their workers called them."""
+        return self._books.state.hosts_in_quarantine(cluster, self.wall())
+
     # -- what changes
 
     def record(self, id: JobId, event: JobEvent, *, base: Job | None = None) -> asyncio.Future[Job]:

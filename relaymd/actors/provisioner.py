@@ -163,6 +163,7 @@ class Provisioner(Actor):
             requested_at=self._ledger.wall(),
             image=command.image,
             wall_seconds=command.wall_seconds,
+            avoid=self._ledger.hosts_in_quarantine(command.cluster),
         )
         self._ledger.put_allocation(allocation, "requested", command.reason)
         self._liaisons[command.cluster].orders.append(Ask(allocation.id))

@@ -8,7 +8,7 @@ from relaymd.core.allocation import Allocation, AllocationState
 from relaymd.core.backlog import Backlog
 from relaymd.core.ids import AllocationId, JobId, UnixTime, WorkerId
 from relaymd.core.job import Job, JobState
-from relaymd.core.quarantine import Node, Quarantine, quarantine
+from relaymd.core.quarantine import Node, Quarantine, hosts_in_quarantine, quarantine
 from relaymd.core.resources import Seat
 from relaymd.core.worker import Worker, node_of, seats
 
@@ -129,8 +129,14 @@ class State:
         """Whether the node gets no work just now."""
         if node not in self.nodes:
             return None
-        present = {node_of(worker) for worker in self.workers.values()}
-        return quarantine(node, self.nodes, present, now=now)
+        return quarantine(node, self.nodes, self._present(), now=now)
+
+    def hosts_in_quarantine(self, cluster: str, now: UnixTime) -> tuple[str, ...]:
+        return hosts_in_quarantine(cluster, self.nodes, self._present(), now=now)
+
+    def _present(self) -> set[str]:
+        """The nodes that have a worker."""
+        return {node_of(worker) for worker in self.workers.values()}
 
     def put_allocation(self, allocation: Allocation) -> None:
         if allocation.state is AllocationState.ENDED:

@@ -49,6 +49,9 @@ class Allocation(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome | None = None
     """Once it has ended: what that means for a job that it ran."""
 
+    avoid: tuple[str, ...] = ()
+    """Hosts that were in quarantine when it was asked for, as their workers called them."""
+
     @property
     def is_coming(self) -> bool:
         """Whether its worker is still to register."""

@@ -102,6 +102,15 @@ def quarantine(
     return Quarantine(until=until, reason=f"{jobs} jobs ended badly there: {strikes[-1].reason}")
 
 
+def hosts_in_quarantine(
+    cluster: str, nodes: Mapping[str, Node], present: Collection[str], *, now: UnixTime
+) -> tuple[str, ...]:
+    """The machines of a cluster that get no work just now, as their workers called them."""
+    here = f"{cluster}/"
+    ours = sorted(id for id in nodes if id.startswith(here))
+    return tuple(id.removeprefix(here) for id in ours if quarantine(id, nodes, present, now=now))
+
+
 def _counts(outcome: Outcome, job: Job) -> bool:
     if outcome is Outcome.NODE_UNFIT:
         return True

@@ -12,6 +12,8 @@ from relaymd.bus.operating import ReleaseWorker
 from relaymd.core.ids import WorkerId
 from relaymd.core.outcome import Outcome
 from relaymd.core.resources import ProviderKind
+from tests.actors.cloud import Cloud
+from tests.actors.clouds import look, over
 from tests.actors.office import Office, opened
 from tests.actors.peers import WorkerPeer
 
@@ -61,6 +63,17 @@ async def test_a_person_sees_who_is_in_quarantine_and_why_a_job_waits(office: Of
     await office.operator.submit("j3")
     waiting = (await office.operator.details("j3")).view.why_waiting
     assert waiting == "every worker that fits is in quarantine; `relaymd workers` says why"
+
+
+async def test_an_allocation_is_asked_for_away_from_who_is_in_quarantine(tmp_path: Path) -> None:
+    cloud = Cloud()
+    async with over(tmp_path, cloud) as office:
+        worker = office.worker()
+        await worker.register(host="bad", cluster="north")
+        await spoil(office, worker, "j1", "j2")
+        await office.operator.submit("j3")
+        await look(office)
+        assert {one.avoid for one in office.ledger.allocations.values()} == {("bad",)}
 
 
 async def test_it_ends_by_itself_and_a_job_that_works_wipes_it_out(office: Office) -> None:

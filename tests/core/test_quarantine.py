@@ -24,6 +24,7 @@ from relaymd.core.quarantine import (
     Node,
     Quarantine,
     Strike,
+    hosts_in_quarantine,
     note,
     quarantine,
 )
@@ -48,6 +49,26 @@ def struck(id: str, *strikes: tuple[str, float], outcome: Outcome = FAILED) -> N
 def judged(*nodes: Node, now: float, present: tuple[str, ...] = (HERE, THERE)) -> Quarantine | None:
     known = {node.id: node for node in nodes}
     return quarantine(HERE, known, present, now=UnixTime(now))
+
+
+def test_the_hosts_of_one_cluster_that_are_left_alone_are_told_by_their_names() -> None:
+    bad = [("a", 1.0), ("b", 2.0)]
+    nodes = {
+        id: struck(id, *bad, outcome=UNFIT) for id in ("c/n2.site", "c/n1", "other/n1", "cc/n1")
+    }
+    nodes["c/n3"] = struck("c/n3", ("a", 1.0), outcome=UNFIT)
+    present = {*nodes, "c/n4"}
+    found = hosts_in_quarantine("c", nodes, {*present}, now=UnixTime(3.0))
+    assert found == ()  # these jobs fail everywhere
+
+    nodes = {
+        "c/n2.site": struck("c/n2.site", *bad, outcome=UNFIT),
+        "c/n1": struck("c/n1", ("d", 1.0), ("e", 2.0), outcome=UNFIT),
+        "cc/n1": struck("cc/n1", ("f", 1.0), ("g", 2.0), outcome=UNFIT),
+        "c/n3": struck("c/n3", ("h", 1.0), outcome=UNFIT),
+    }
+    assert hosts_in_quarantine("c", nodes, present, now=UnixTime(3.0)) == ("n1", "n2.site")
+    assert hosts_in_quarantine("c", nodes, present, now=UnixTime(2.0 + FIRST)) == ()
 
 
 # -- who is left alone --------------------------------------------------------------------------

@@ -76,6 +76,7 @@ class SlurmProvider:
             allocation,
             settings=self._environment.settings,
             credentials=self._credentials,
+            avoid=slurm_script.nodes_of(allocation.avoid, self._watch.nodes),
         )
 
     @property

@@ -7,7 +7,7 @@ are not among it.
 import hashlib
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -37,11 +37,12 @@ def render(
     *,
     settings: Mapping[str, str],
     credentials: str | None,
+    avoid: Collection[str] = (),
 ) -> str:
     """The script.
 
     settings: variables for the worker, none of them secret. credentials: the file with the
-    secret ones, on the cluster; it may begin with `~/`.
+    secret ones, on the cluster; it may begin with `~/`. avoid: nodes, by SLURM's names.
     """
     seconds = allocation.wall_seconds or cluster.wall_seconds
     name = allocation.image
@@ -49,7 +50,7 @@ def render(
     folders = [settings[key] for key in ("RELAYMD_STORAGE_PATH",) if key in settings]
     return _template().render(
         cluster=cluster,
-        options=_options(cluster, allocation, seconds),
+        options=_options(cluster, allocation, seconds, avoid),
         identity=_identity(cluster, allocation),
         settings=settings,
         credentials=credentials,
@@ -75,7 +76,19 @@ def log_file(cluster: ClusterConfig, allocation: Allocation) -> str:
     return f"{log_dir(cluster)}/{allocation.id}.log"
 
 
-def _options(cluster: ClusterConfig, allocation: Allocation, seconds: float | None) -> list[str]:
+def nodes_of(hosts: Collection[str], nodes: Collection[str]) -> tuple[str, ...]:
+    """Which of SLURM's nodes these hosts are; none where they are all there are.
+
+    nodes: those that SLURM has named; one that it does not know would make it refuse a submit.
+    """
+    short = {host.partition(".")[0] for host in hosts}
+    found = {node for node in nodes if node.partition(".")[0] in short}
+    return tuple(sorted(found)) if found < {*nodes} else ()
+
+
+def _options(
+    cluster: ClusterConfig, allocation: Allocation, seconds: float | None, avoid: Collection[str]
+) -> list[str]:
     """What stands behind `#SBATCH`; a person's own lines come last and win."""
     gpu = cluster.gpu
     kind = f":{gpu.type}" if gpu is not None and gpu.type else ""
@@ -92,7 +105,7 @@ def _options(cluster: ClusterConfig, allocation: Allocation, seconds: float | No
         "mem": cluster.memory,
         "mem-per-gpu": cluster.memory_per_gpu,
         "constraint": cluster.constraint,
-        "exclude": cluster.exclude,
+        "exclude": ",".join(name for name in (cluster.exclude, *avoid) if name) or None,
         "time": None if seconds is None else spelled(seconds),
         "signal": f"B:USR1@{int(cluster.signal_seconds)}",
         "output": log_file(cluster, allocation),

@@ -4,6 +4,7 @@ An error is not an empty answer. What is in neither is unknown for a while, beca
 nobody answered may still arrive, and gone after that.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 import structlog
@@ -30,6 +31,8 @@ ACCOUNTING_REST = 60.0
 SINGLE_QUESTIONS = 20
 """Names that are asked for one by one, at a look, where they cannot be asked for together."""
 
+ONE_NODE = re.compile(r"[\w.-]+")
+
 BETTER = (Whereabouts.RUNNING, Whereabouts.PENDING, Whereabouts.UNKNOWN, Whereabouts.GONE)
 
 
@@ -44,11 +47,16 @@ class SlurmWatch:
         """Since when they are in neither."""
 
         self._accounting_rests_until = Monotonic(float("-inf"))
+        self.nodes: set[str] = set()
+        """Single ones on which allocations were seen, by SLURM's names."""
 
     async def look(self, allocations: Collection[Allocation]) -> dict[AllocationId, Sighting]:
         """Raises ProviderError where not even the queue can be read."""
         rows = await self._commands.queue()
-        seen = found(rows, [one.id for one in allocations])
+        ids = {one.id for one in allocations}
+        ours = (row.nodes for row in rows if row.name in ids)
+        self.nodes |= {name for name in ours if ONE_NODE.fullmatch(name)}
+        seen = found(rows, ids)
         left = [
             one
             for one in allocations

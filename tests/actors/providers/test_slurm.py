@@ -4,6 +4,7 @@ import stat
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from relaymd.actors.providers.provider import ProviderError, ProviderRefusedError
@@ -97,6 +98,18 @@ async def test_where_the_secret_cannot_be_kept_nothing_is_submitted(paper: Paper
         await provider(paper).submit(allocation())
 
     assert paper.asked("sbatch") == []
+
+
+async def test_a_node_in_quarantine_is_avoided_once_slurm_has_named_it(paper: PaperSlurm) -> None:
+    paper.says("sbatch", "4711\n")
+    paper.says("squeue", "1|RUNNING|1|2|n1|None|a-1\n2|RUNNING|1|2|n2|None|a-2\n")
+    north, new = provider(paper), msgspec.structs.replace(allocation(A3), avoid=("n1.site",))
+    await north.submit(new)
+    assert "--exclude" not in paper.given("sbatch")
+
+    await north.observe([allocation(A1), allocation(A2)])
+    await north.submit(new)
+    assert "#SBATCH --exclude=n1\n" in paper.given("sbatch")
 
 
 async def test_a_refusal_is_told_as_one(paper: PaperSlurm) -> None:

@@ -63,12 +63,14 @@ def rendered(
     image: str | None = None,
     wall_seconds: float | None = None,
     credentials: str | None = "~/.config/relaymd/north.env",
+    avoid: tuple[str, ...] = (),
 ) -> str:
     return slurm_script.render(
         cluster,
         allocation(image, wall_seconds),
         settings={"RELAYMD_NATS_URL": "nats://login:4222", "RELAYMD_STORAGE_PATH": "/my store"},
         credentials=credentials,
+        avoid=avoid,
     )
 
 
@@ -123,6 +125,30 @@ def test_what_is_not_configured_is_left_to_the_cluster() -> None:
     names = {option.partition("=")[0] for option in options(rendered(SMALL))}
 
     assert not names & {"--partition", "--account", "--gres", "--mem", "--time", "--constraint"}
+
+
+def test_nodes_to_avoid_are_excluded_beside_those_of_the_configuration() -> None:
+    assert "--exclude=n[1-3],n7,n9" in options(rendered(avoid=("n7", "n9")))
+    assert "--exclude=n7" in options(rendered(SMALL, avoid=("n7",)))
+
+
+@pytest.mark.parametrize(
+    ("hosts", "known", "avoided"),
+    [
+        ((), {"n1", "n2"}, ()),
+        (("n1",), {"n1", "n2"}, ("n1",)),
+        (("n1.site.example", "n3"), {"n1", "n2", "n3"}, ("n1", "n3")),
+        (("n1",), {"n1.site.example", "n2.site.example"}, ("n1.site.example",)),
+        (("n7", "w-1"), {"n1", "n2"}, ()),
+        (("n1", "n2"), {"n1", "n2"}, ()),
+        (("n1",), {"n1"}, ()),
+        (("n1",), set[str](), ()),
+    ],
+)
+def test_only_nodes_that_slurm_named_are_avoided_and_never_all_of_them(
+    hosts: tuple[str, ...], known: set[str], avoided: tuple[str, ...]
+) -> None:
+    assert slurm_script.nodes_of(hosts, known) == avoided
 
 
 def test_the_wall_time_of_the_allocation_is_asked_for() -> None:
