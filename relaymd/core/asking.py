@@ -9,8 +9,8 @@ from relaymd.core.clusters import Strategy
 from relaymd.core.demand import Demand
 from relaymd.core.ids import UnixTime
 from relaymd.core.provisioning import Offer, PlanningPolicy, Supply
-from relaymd.core.resources import Seat, misfit
-from relaymd.core.wide import width
+from relaymd.core.resources import Seat
+from relaymd.core.wide import shortfall, width
 
 Rank: TypeAlias = tuple[int, int, int, float, int]
 """Choices, urgency, what it has, age; and the class, which decides between equals."""
@@ -71,7 +71,7 @@ class Asking:
         """Why nothing is asked of the offer for this class; empty: it may be."""
         one = self._offers[offer]
         if offer not in self._refusals[member]:
-            return misfit(self._demand[member].need, one.template) or ""
+            return shortfall(self._demand[member].need, one.template, one.slots)
         if refusal := self._refusals[member][offer]:
             return refusal
         if self._room[one.cluster] <= 0:

@@ -82,7 +82,7 @@ def misfit(need: Requirements, seat: Seat) -> str | None:
     if need.platforms and not {*need.platforms} & {*seat.platforms}:
         return f"it has none of the platforms {_list(need.platforms)}"
     if need.gpus and len(seat.gpus) < need.gpus:
-        return f"it has {len(seat.gpus)} of {need.gpus} GPUs"
+        return f"it has {len(seat.gpus)} of the {need.gpus} GPUs asked for"
     suitable = sum(suits(need, gpu) for gpu in seat.gpus)
     if suitable < need.gpus:
         return f"{suitable} of its GPUs have the model and memory asked for, {need.gpus} must"

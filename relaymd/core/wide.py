@@ -22,9 +22,13 @@ def width(need: Requirements, seat: Seat, slots: int) -> int:
         return 1
     if need.gpus < 2 or slots < 2:
         return 0
-    equal = [msgspec.structs.replace(seat, slot=number) for number in range(slots)]
-    found = _fewest(need, equal)
+    found = _fewest(need, _equal(seat, slots))
     return len(found.slots) if found is not None else 0
+
+
+def shortfall(need: Requirements, seat: Seat, slots: int) -> str:
+    """Why not even so many equal slots of a worker together are enough; empty: they are."""
+    return misfit(need, _merged(_equal(seat, slots))) or ""
 
 
 def kept_free(
@@ -55,6 +59,10 @@ def _fewest(need: Requirements, seats: Iterable[Seat]) -> Seat | None:
         if misfit(need, seat) is None:
             return seat
     return None
+
+
+def _equal(seat: Seat, slots: int) -> list[Seat]:
+    return [msgspec.structs.replace(seat, slot=number) for number in range(slots)]
 
 
 def _merged(seats: list[Seat]) -> Seat:

@@ -80,6 +80,17 @@ async def test_the_plan_tells_what_would_be_done_and_why_not_more(tmp_path: Path
         )
 
 
+async def test_a_job_that_no_allocation_has_gpus_enough_for_is_told_so(tmp_path: Path) -> None:
+    async with over(tmp_path, Cloud()) as office:
+        await office.operator.submit(requirements=Requirements(gpus=2))
+        await look(office)
+        why = "nothing is asked for it: north: it has 0 of the 2 GPUs asked for"
+        view = await office.operator.bus.ask(contract.PLAN, operating.AskPlan())
+        assert [each.why for each in view.waiting] == [why]
+        waiting = (await office.operator.details()).view.why_waiting
+        assert waiting == f"no worker is registered; {why}"
+
+
 async def test_whose_turn_it_was_is_remembered_whatever_workers_come(tmp_path: Path) -> None:
     """A worker of south changes what tells the first class from others."""
     cloud = Cloud(limit=1)

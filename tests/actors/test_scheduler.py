@@ -242,7 +242,7 @@ async def test_a_job_waits_and_says_why_when_no_worker_fits(office: Office) -> N
     await office.operator.submit(requirements=Requirements(gpus=1))
 
     why = (await office.operator.details()).view.why_waiting
-    assert why == "no worker fits: local: it has 0 of 1 GPUs"
+    assert why == "no worker fits: local: it has 0 of the 1 GPUs asked for"
 
 
 async def _refused(asking: Awaitable[object]) -> m.RefusalCode:

@@ -360,13 +360,30 @@ def test_an_outlook_tells_what_each_job_of_a_class_gets() -> None:
             {"strategy": Strategy.JIT_THRESHOLD, "jit_threshold": 5400.0},
             "it is asked once a job has waited 1.5 h (strategy jit_threshold)",
         ),
-        ({"gpus": ()}, "it has 0 of 1 GPUs"),
+        ({"gpus": ()}, "it has 0 of the 1 GPUs asked for"),
     ],
 )
 def test_each_obstacle_has_its_words(said: dict[str, Any], reason: str) -> None:
     known: dict[str, Any] = {"gpus": (GPU,), **said}
     offers = [offer("a", **known)]
     assert planned({ONE_GPU: 1}, offers).outlooks[ONE_GPU].obstacles == (f"a: {reason}",)
+
+
+@pytest.mark.parametrize(
+    ("needed", "slots", "reason"),
+    [
+        (2, 1, "it has 1 of the 2 GPUs asked for"),
+        (3, 2, "it has 2 of the 3 GPUs asked for"),
+        (2, 2, None),
+    ],
+)
+def test_an_allocation_with_too_few_gpus_says_how_many_it_has_in_all(
+    needed: int, slots: int, reason: str | None
+) -> None:
+    need = Requirements(gpus=needed)
+    found = planned({need: 1}, [offer("a", gpus=(GPU,), slots=slots)])
+    assert submits(found) == ({} if reason else {"a": 1})
+    assert found.outlooks[need].obstacles == ((f"a: {reason}",) if reason else ())
 
 
 def test_neither_the_order_of_offers_nor_that_of_classes_matters() -> None:

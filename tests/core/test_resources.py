@@ -29,7 +29,7 @@ FITTING = {
     "worker_image": "relaymd:2",
 }
 WRONG = {
-    "gpus": (3, "it has 2 of 3 GPUs"),
+    "gpus": (3, "it has 2 of the 3 GPUs asked for"),
     "vram_gb": (80.0, "0 of its GPUs have the model and memory asked for, 1 must"),
     "gpu_models": (("H100",), "0 of its GPUs have the model and memory asked for, 1 must"),
     "platforms": (("HIP",), "it has none of the platforms HIP"),

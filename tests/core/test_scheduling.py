@@ -131,7 +131,10 @@ def test_whatever_waits_no_seat_is_given_twice_and_no_fitting_one_stays_empty(
 def test_a_person_is_told_why_a_job_waits() -> None:
     idle, busy = seat("w1"), seat("w2", A100)
     assert explain(ANY, [], []) == "no worker is registered"
-    assert explain(ONE_GPU, [idle], [idle]) == "no worker fits: local: it has 0 of 1 GPUs"
+    assert (
+        explain(ONE_GPU, [idle], [idle])
+        == "no worker fits: local: it has 0 of the 1 GPUs asked for"
+    )
     assert explain(ONE_GPU, [idle, busy], [idle]) == "the only fitting slot is busy"
     assert explain(ANY, [idle, busy], []) == "all 2 fitting slots are busy"
     assert explain(ANY, [idle, busy], [idle]) == "it is next for an idle slot"
