@@ -23,12 +23,12 @@ from relaymd.bus import contract
 from relaymd.bus.bus import Bus, BusError, Journal
 from relaymd.bus.client import connect
 from relaymd.bus.journal import NatsJournal
-from relaymd.bus.operating import AskStatus, Status, WindDown
+from relaymd.bus.operating import AskStatus, ListClusters, Status, WindDown
 from relaymd.bus.server import EmbeddedServer, ServerFailedError, Settings, embedded
 from relaymd.cli.child import Child
 from relaymd.cli.draining import drain
 from relaymd.cli.failures import CommandError
-from relaymd.cli.words import number
+from relaymd.cli.words import left_behind, number
 from relaymd.config import Config, StorageConfig
 from relaymd.connection import (
     Connection,
@@ -142,6 +142,14 @@ class Stack:
         if killed:
             workers = number(killed, "local worker")
             self._tell(f"{workers} killed; what they ran goes on from its last checkpoint")
+        await self._tell_what_stays(bus)
+
+    async def _tell_what_stays(self, bus: Bus) -> None:
+        """What goes on costing without us."""
+        with suppress(BusError):
+            for view in (await bus.ask(contract.CLUSTERS, ListClusters())).clusters:
+                if text := left_behind(view):
+                    self._tell(text)
 
     @asynccontextmanager
     async def _server(self, credentials: Credentials) -> AsyncGenerator[str]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from relaymd.bus.facts import JobChanged, ProviderChanged, WorkerChanged
+from relaymd.bus.operating import ClusterView
 from relaymd.core.checkpoint import Progress
 from relaymd.core.devices import Load
 from relaymd.core.events import (
@@ -27,7 +28,7 @@ from relaymd.core.events import (
 from relaymd.core.ids import UnixTime
 from relaymd.core.outcome import Outcome
 from relaymd.core.rate import Rate
-from relaymd.core.resources import Gpu
+from relaymd.core.resources import Gpu, ProviderKind
 from relaymd.core.worker import (
     WorkerDraining,
     WorkerEvent,
@@ -233,6 +234,19 @@ def of_cluster(fact: ProviderChanged) -> str:
             return "can be reached again"
         case unknown:
             return f"{unknown}{reason}"
+
+
+def left_behind(view: ClusterView) -> str:
+    """What costs in a cluster while no stack runs that would take it back; empty: nothing."""
+    there = len(view.allocations)
+    if not there or not any(offer.outlives_worker for offer in view.offers):
+        return ""
+    salad = any(offer.provider is ProviderKind.SALAD for offer in view.offers)
+    stop = "stop the container group in Salad's portal" if salad else "stop it there"
+    return (
+        f"{view.cluster} keeps {number(there, 'allocation')}, and what runs there is billed: "
+        f"{stop}, or run `relaymd up` until `relaymd clusters show {view.cluster}` lists none"
+    )
 
 
 def of_fact(fact: Fact) -> str:

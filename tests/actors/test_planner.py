@@ -8,6 +8,7 @@ from relaymd.actors.provisioner import POLICY
 from relaymd.bus import contract, operating
 from relaymd.bus.bus import RefusedError
 from relaymd.core.allocation import Sighting, Whereabouts
+from relaymd.core.ids import UnixTime
 from relaymd.core.resources import Requirements
 from tests.actors.cloud import Cloud
 from tests.actors.clouds import clusters, images, look, over, states, switch
@@ -78,6 +79,25 @@ async def test_the_plan_tells_what_would_be_done_and_why_not_more(tmp_path: Path
             "nothing is asked for it: "
             "north: its limit of 1 allocations is reached (max_allocations)"
         )
+
+
+@pytest.mark.parametrize(("left", "asked"), [(None, 1), (3600.0, 1), (60.0, 2)])
+async def test_an_idle_worker_whose_end_its_provider_knows_to_be_near_is_no_capacity(
+    tmp_path: Path, left: float | None, asked: int
+) -> None:
+    cloud = Cloud()
+    async with over(tmp_path, cloud) as office:
+        await office.operator.submit("j1")
+        await look(office)
+        worker = office.worker()
+        await worker.register(allocation=cloud.asked[0], cluster="north")
+        await worker.complete(await worker.begin())
+        end = None if left is None else UnixTime(office.clock.wall() + left)
+        cloud.sightings[cloud.asked[0]] = Sighting(where=Whereabouts.RUNNING, deadline=end)
+        await look(office)
+        await office.operator.submit("j2")
+        await look(office)
+        assert len(cloud.asked) == asked
 
 
 async def test_a_job_that_no_allocation_has_gpus_enough_for_is_told_so(tmp_path: Path) -> None:

@@ -5,8 +5,11 @@ import os
 import sys
 from pathlib import Path
 
+import msgspec
+
 from relaymd.bus.client import connect
 from relaymd.bus.journal import NatsJournal
+from relaymd.bus.operating import ClusterView
 from relaymd.config import load_config
 from relaymd.connection import Role, find
 from relaymd.process import follow_parent, run, signals
@@ -22,7 +25,10 @@ async def main() -> None:
         journal = NatsJournal(bus)
         await journal.prepare()
         with signals(lambda _: stop.set()):
-            async with Desk(bus, journal).serving():
+            desk = Desk(bus, journal)
+            there = os.environ.get("FAKE_CLUSTERS", "[]")
+            desk.clusters = msgspec.json.decode(there, type=list[ClusterView])
+            async with desk.serving():
                 await stop.wait()
         order = Path(os.environ["RELAYMD_STATE_DIR"]) / "order"
         with order.open("a") as file:

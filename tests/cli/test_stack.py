@@ -8,9 +8,11 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from aiohttp import ClientSession
 
+from relaymd.bus.operating import AllocationView, ClusterView
 from relaymd.connection import (
     Role,
     credentials_file,
@@ -18,6 +20,10 @@ from relaymd.connection import (
     read_credentials,
     write_private,
 )
+from relaymd.core.allocation import Allocation
+from relaymd.core.ids import AllocationId, UnixTime, WorkerId
+from relaymd.core.provisioning import Offer
+from relaymd.core.resources import ProviderKind, Seat
 from relaymd.process import alive
 from tests.cli.conftest import Shell
 from tests.servers import NatsServer
@@ -101,6 +107,27 @@ async def test_a_signal_ends_all_of_it_and_nothing_stays(
     assert not any(map(alive, pids))
     assert not (state / "connection.json").exists()
     assert (state / "order").read_text() == "orchestrator\n"  # it was not killed
+
+
+async def test_what_stays_and_costs_without_it_is_told_at_the_end(tmp_path: Path) -> None:
+    salad = Offer(
+        cluster="salad",
+        provider=ProviderKind.SALAD,
+        template=Seat(worker=WorkerId("w"), cluster="salad", provider=ProviderKind.SALAD),
+        limit=2,
+        outlives_worker=True,
+    )
+    one = Allocation(id=AllocationId("a-1"), cluster="salad", requested_at=UnixTime(0.0))
+    view = ClusterView(
+        cluster="salad", offers=(salad,), allocations=(AllocationView(allocation=one),)
+    )
+    there = msgspec.json.encode([view]).decode()
+    async with up(tmp_path / "state", FAKE_CLUSTERS=there) as running:
+        await running.ready()
+        assert await running.end() == 0
+        assert running.process.stderr is not None
+        said = (await running.process.stderr.read()).decode()
+        assert "salad keeps 1 allocation, and what runs there is billed" in said
 
 
 async def test_killed_at_once_it_takes_its_children_along(tmp_path: Path) -> None:

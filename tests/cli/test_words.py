@@ -1,9 +1,11 @@
 """Sentences about facts: singular and plural, and whose fault an end was."""
 
 from relaymd.bus.facts import ProviderChanged
+from relaymd.bus.operating import AllocationView, ClusterView
 from relaymd.cli.words import (
     age,
     far,
+    left_behind,
     load,
     models,
     number,
@@ -14,13 +16,15 @@ from relaymd.cli.words import (
     progress,
     size,
 )
+from relaymd.core.allocation import Allocation
 from relaymd.core.checkpoint import Progress
 from relaymd.core.devices import GpuLoad, Load
 from relaymd.core.events import Interrupted
-from relaymd.core.ids import AllocationId, Epoch, UnixTime
+from relaymd.core.ids import AllocationId, Epoch, UnixTime, WorkerId
 from relaymd.core.outcome import AttemptEnd, Outcome
+from relaymd.core.provisioning import Offer
 from relaymd.core.rate import Rate
-from relaymd.core.resources import Gpu
+from relaymd.core.resources import Gpu, ProviderKind, Seat
 from relaymd.core.worker import WorkerRegistered
 
 
@@ -60,6 +64,26 @@ def test_what_is_said_of_a_cluster_speaks_of_no_allocation() -> None:
     assert provider("disabled", "ada") == "north  disabled by ada"
     assert provider("enabled") == "north  enabled"
     assert provider("of-a-newer-release", "x") == "north  of-a-newer-release: x"
+
+
+def cluster_view(kind: ProviderKind, *, outlives: bool, allocations: int) -> ClusterView:
+    template = Seat(worker=WorkerId("w"), cluster="far", provider=kind)
+    offer = Offer(
+        cluster="far", provider=kind, template=template, limit=9, outlives_worker=outlives
+    )
+    one = Allocation(id=AllocationId("a"), cluster="far", requested_at=UnixTime(0.0))
+    held = (AllocationView(allocation=one),) * allocations
+    return ClusterView(cluster="far", offers=(offer,), allocations=held)
+
+
+def test_what_is_billed_while_no_stack_runs_is_told_with_what_to_do() -> None:
+    salad, slurm = ProviderKind.SALAD, ProviderKind.SLURM
+    assert left_behind(cluster_view(salad, outlives=True, allocations=2)) == (
+        "far keeps 2 allocations, and what runs there is billed: stop the container group in "
+        "Salad's portal, or run `relaymd up` until `relaymd clusters show far` lists none"
+    )
+    assert left_behind(cluster_view(salad, outlives=True, allocations=0)) == ""
+    assert left_behind(cluster_view(slurm, outlives=False, allocations=2)) == ""
 
 
 def test_progress_is_told_as_far_as_it_is_known() -> None:
