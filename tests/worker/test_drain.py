@@ -64,10 +64,10 @@ async def test_an_engine_that_hangs_after_its_last_checkpoint_is_killed_when_it_
 
 async def test_an_engine_that_ignores_sigterm_hands_over_its_latest_checkpoint(shop: Shop) -> None:
     job = await shop.submit(*LONG, "--ignore-term", spec=NEVER)
-    async with shop.worker(shop.tools(pace=msgspec.structs.replace(QUICK, drain_longest=2.0))) as w:
+    async with shop.worker(shop.tools(pace=msgspec.structs.replace(QUICK, drain_longest=6.0))) as w:
         await until((shop.root / "workers/w-1/j-1-1/work/state.json").exists)
         w.worker.drain("a test")
-        assert await w.left(within=5)
+        assert await w.left(within=20)
     assert await step_stored(shop, job) > 0
     assert shop.desk.said("Handoff")
 
