@@ -85,7 +85,12 @@ class Reports(Actor):
             progress=message.progress,
             note=bounded(message.note),
         )
-        return self._take(message, message.epoch, lambda job: event, progress=message.progress)
+
+        def decide(job: Job) -> JobEvent | None:
+            known = job.lease is not None and job.lease.launched
+            return None if known else event
+
+        return self._take(message, message.epoch, decide, progress=message.progress)
 
     def checkpoint(self, message: m.CheckpointReport) -> Answer:
         new = message.checkpoint

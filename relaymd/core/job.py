@@ -232,7 +232,10 @@ def _change(job: Job, event: JobEvent, at: UnixTime) -> Job:
             return replace(job, lease=None, end=end)
         case Requeued():
             return replace(job, queued_at=at, not_before=UnixTime(0.0), charges={}, end=None)
-        case Submitted() | Started() | Launched() | CheckpointMissed() | Draining():
+        case Launched():
+            assert job.lease is not None
+            return replace(job, lease=replace(job.lease, launched=True))
+        case Submitted() | Started() | CheckpointMissed() | Draining():
             return job
         case CancelRequested() | Cancelled():
             return job

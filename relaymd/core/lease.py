@@ -16,6 +16,9 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     also: tuple[int, ...] = ()
     """Further slots of the worker whose devices the job has; no other job runs there."""
 
+    launched: bool = False
+    """Whether its worker has said that the engine runs."""
+
     @property
     def slots(self) -> tuple[int, ...]:
         return (self.slot, *self.also)

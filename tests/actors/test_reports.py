@@ -229,6 +229,30 @@ async def test_handoffs_that_bring_nothing_forward_end_as_no_progress(office: Of
     assert (job.state, job.end.outcome) == (JobState.FAILED, Outcome.NO_PROGRESS)
 
 
+async def test_a_launch_that_is_said_again_is_told_once_and_its_segment_goes_on(
+    office: Office,
+) -> None:
+    it = await running(office)
+    worker = office.worker()
+    assert await worker.launched(it) is Standing.ACCEPTED
+    assert await worker.checkpoint(it) is Standing.ACCEPTED
+    before = await office.operator.details()
+
+    assert await worker.launched(it) is Standing.ACCEPTED, "its answer was lost"
+    assert await office.operator.details() == before
+
+
+async def test_each_lease_has_a_launch_of_its_own(office: Office) -> None:
+    it = await running(office)
+    worker = office.worker()
+    await worker.launched(it)
+    await worker.handoff(it)
+    await worker.launched(await worker.begin())
+
+    history = (await office.operator.details()).history
+    assert [change.kind for change in history].count("launched") == 2
+
+
 async def test_an_invalid_bundle_ends_the_job_with_that_reason(office: Office) -> None:
     it = await running(office)
     await office.worker().fail(it, Outcome.BUNDLE_INVALID, "the archive holds a device")

@@ -225,13 +225,22 @@ def test_only_the_newest_generations_are_remembered() -> None:
     assert [c.generation for c in job.checkpoints] == [*range(12 - KEPT, 12)]
 
 
-@pytest.mark.parametrize("kind", [e.Launched, e.CheckpointMissed, e.Started], ids=named)
+@pytest.mark.parametrize("kind", [e.CheckpointMissed, e.Started], ids=named)
 def test_a_report_in_passing_moves_nothing_but_the_state(kind: type[JobEvent]) -> None:
     state = JobState.ASSIGNED if kind is e.Started else JobState.RUNNING
     before = job_in(state)
     after = apply(before, event_of(kind), at=NOW)
 
     assert msgspec.structs.replace(after, state=before.state) == before
+
+
+def test_a_launch_is_remembered_with_its_lease() -> None:
+    before = job_in(JobState.RUNNING)
+    after = apply(before, event_of(e.Launched), at=NOW)
+
+    assert before.lease is not None
+    assert after.lease == msgspec.structs.replace(before.lease, launched=True)
+    assert msgspec.structs.replace(after, lease=before.lease) == before
 
 
 def test_an_interruption_is_charged_and_may_wait() -> None:

@@ -190,6 +190,8 @@ class Invariants:
             self._check_author(before, fact)
             self._check_death(before, fact)
             if isinstance(fact.event, e.Launched):
+                if before.lease and before.lease.launched:
+                    raise ViolationError(f"{fact.job} was told to be launched twice")
                 check_restored(self._world.store, before, fact.event.restored)
             after = j.apply(before, fact.event, at=fact.at)
             self._check_change(before, after)
@@ -230,7 +232,7 @@ class Invariants:
     def _check_change(self, before: j.Job, after: j.Job) -> None:
         if after.epoch < before.epoch or after.generation < before.generation:
             raise ViolationError(f"{after.id} went back: {before} became {after}")
-        if before.lease and after.lease and before.lease != after.lease:
+        if before.lease and after.lease and before.lease.epoch != after.lease.epoch:
             raise ViolationError(f"{after.id} has a second lease while the first lives")
 
     def _check_demand(self, fact: ProviderChanged) -> None:
