@@ -1,6 +1,6 @@
 """The ledger in SQL: a Disk over whatever runs the statements."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -156,18 +156,12 @@ def _statements(batch: Batch) -> Iterator[Statement]:
             " DO UPDATE SET state = excluded.state, body = excluded.body",
             [(job.id, job.state, job.submitted_at, encode(job)) for job in batch.jobs.values()],
         )
-    kept = [(worker.id, encode(worker)) for worker in batch.workers.values() if worker]
-    if kept:
-        yield "REPLACE INTO workers VALUES (?, ?)", kept
-    gone = [(id,) for id, worker in batch.workers.items() if worker is None]
-    if gone:
-        yield "DELETE FROM workers WHERE id = ?", gone
-    marked = [(id, encode(node)) for id, node in batch.nodes.items() if node]
-    if marked:
-        yield "REPLACE INTO nodes VALUES (?, ?)", marked
-    cleared = [(id,) for id, node in batch.nodes.items() if node is None]
-    if cleared:
-        yield "DELETE FROM nodes WHERE id = ?", cleared
+    yield from _kept_or_gone(
+        "REPLACE INTO workers VALUES (?, ?)", "DELETE FROM workers WHERE id = ?", batch.workers
+    )
+    yield from _kept_or_gone(
+        "REPLACE INTO nodes VALUES (?, ?)", "DELETE FROM nodes WHERE id = ?", batch.nodes
+    )
     if batch.allocations:
         yield (
             "REPLACE INTO allocations VALUES (?, ?, ?)",
@@ -186,3 +180,15 @@ def _statements(batch: Batch) -> Iterator[Statement]:
         yield "REPLACE INTO meta VALUES ('unreachable', ?)", [(names,)]
     if batch.published is not None:
         yield "REPLACE INTO meta VALUES ('published', ?)", [(batch.published,)]
+
+
+def _kept_or_gone(
+    keep: str, drop: str, changed: Mapping[Any, object | None]
+) -> Iterator[Statement]:
+    """Of a table of ids and bodies. changed: by id; None: it is no longer there."""
+    kept = [(id, encode(each)) for id, each in changed.items() if each is not None]
+    if kept:
+        yield keep, kept
+    gone = [(id,) for id, each in changed.items() if each is None]
+    if gone:
+        yield drop, gone

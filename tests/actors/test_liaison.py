@@ -122,6 +122,13 @@ async def away(office: Office, times: int = 4) -> None:
         await look(office)
 
 
+async def seen_once_then_blind(office: Office, cloud: Cloud) -> None:
+    """There is something to look at, and no look succeeds any more."""
+    await office.operator.submit()
+    await look(office)
+    cloud.blind = True
+
+
 async def reaches(office: Office) -> list[tuple[str, str]]:
     """What was told of clusters that are away and back: the kind, and why."""
     rows = await office.ledger.archive.events_after(0, limit=10_000)
@@ -137,9 +144,7 @@ BACK = ("reachable", "")
 async def test_a_cluster_that_is_away_and_back_is_told_once_each(tmp_path: Path) -> None:
     cloud = Cloud()
     async with over(tmp_path, cloud) as office:
-        await office.operator.submit()
-        await look(office)
-        cloud.blind = True
+        await seen_once_then_blind(office, cloud)
         await look(office)
         assert await reaches(office) == [], "one failure is no news"
         await away(office)
@@ -152,9 +157,7 @@ async def test_a_cluster_that_is_away_and_back_is_told_once_each(tmp_path: Path)
 async def test_what_was_told_of_a_cluster_is_remembered_over_a_restart(tmp_path: Path) -> None:
     cloud = Cloud()
     async with over(tmp_path, cloud) as office:
-        await office.operator.submit()
-        await look(office)
-        cloud.blind = True
+        await seen_once_then_blind(office, cloud)
         await away(office)
 
     async with over(tmp_path, cloud) as office:

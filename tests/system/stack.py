@@ -17,8 +17,8 @@ from relaymd.bus import contract
 from relaymd.bus.bus import Bus, BusError
 from relaymd.bus.client import connect
 from relaymd.bus.operating import AskStatus, ListWorkers, ShowJob
-from relaymd.config import read_config
-from relaymd.connection import Role, find
+from relaymd.bus.remote import NatsBus
+from relaymd.connection import Role, read_connection, read_credentials
 from relaymd.core.ids import JobId
 
 T = TypeVar("T")
@@ -104,15 +104,15 @@ class Stack:
     # -- what its answers say -----------------------------------------------------------------
 
     async def show(self, job: str) -> Any:
-        async with self._operator() as bus:
+        async with self._asking() as bus:
             return _document(await bus.ask(contract.SHOW, ShowJob(job=JobId(job))))
 
     async def status(self) -> Any:
-        async with self._operator() as bus:
+        async with self._asking() as bus:
             return _document(await bus.ask(contract.STATUS, AskStatus()))
 
     async def workers(self) -> list[Any]:
-        async with self._operator() as bus:
+        async with self._asking() as bus:
             return list(_document(await bus.ask(contract.WORKERS, ListWorkers()))["workers"])
 
     async def state_of(self, job: str) -> str:
@@ -122,17 +122,9 @@ class Stack:
         return [change["event"] for change in (await self.show(job)).get("history", [])]
 
     @asynccontextmanager
-    async def _operator(self) -> AsyncGenerator[Bus]:
-        """A connection like the command's, without its start, which is most of what it costs."""
-        access = find(read_config(self.environment, Path.cwd(), Path.home()).config, Role.OPERATOR)
+    async def _asking(self) -> AsyncGenerator[Bus]:
         try:
-            async with connect(
-                access.url,
-                role=Role.OPERATOR,
-                user=access.user,
-                password=access.password,
-                name="test",
-            ) as bus:
+            async with operator(self.state) as bus:
                 yield bus
         except BusError as exc:
             exc.add_note(f"--- up:\n{self.log[-6000:]}")
@@ -202,6 +194,18 @@ async def running(
             for pid in left:
                 os.kill(pid, signal.SIGKILL)
             assert not left, f"left behind: {left}\n{stack.log[-4000:]}"
+
+
+@asynccontextmanager
+async def operator(state: Path) -> AsyncGenerator[NatsBus]:
+    """A connection like the command's, without its start, which is most of what it costs."""
+    async with connect(
+        read_connection(state).nats_url,
+        role=Role.OPERATOR,
+        password=read_credentials(state).passwords[Role.OPERATOR],
+        name="test",
+    ) as bus:
+        yield bus
 
 
 def _document(answer: object) -> Any:

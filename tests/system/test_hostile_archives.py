@@ -7,15 +7,13 @@ import pytest
 from blake3 import blake3
 
 from relaymd.bus import contract
-from relaymd.bus.client import connect
 from relaymd.bus.operating import Submit
-from relaymd.connection import Role, read_connection, read_credentials
 from relaymd.core.ids import JobId
 from relaymd.core.job import Bundle
 from relaymd.storage import keys
 from relaymd.storage.folder import FolderStore
 from tests.system.archives import hostile
-from tests.system.stack import Stack
+from tests.system.stack import Stack, operator
 
 pytestmark = pytest.mark.system
 
@@ -25,12 +23,7 @@ async def test_hostile_archives_end_their_jobs_as_bundle_invalid_at_the_first_at
 ) -> None:
     victim = tmp_path / "victim"
     wanted = [await put(stack, JobId(f"j-{name}"), data) for name, data in hostile(victim).items()]
-    async with connect(
-        read_connection(stack.state).nats_url,
-        role=Role.OPERATOR,
-        password=read_credentials(stack.state).passwords[Role.OPERATOR],
-        name="handcrafted",
-    ) as bus:
+    async with operator(stack.state) as bus:
         for submit in wanted:
             await bus.ask(contract.SUBMIT, submit)
     for submit in wanted:

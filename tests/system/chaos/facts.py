@@ -8,14 +8,13 @@ from pathlib import Path
 
 from relaymd.bus import contract
 from relaymd.bus.bus import Bus, BusError
-from relaymd.bus.client import connect
 from relaymd.bus.facts import JobChanged
 from relaymd.bus.journal import NatsJournal
 from relaymd.bus.operating import AskStatus, ListWorkers, Status, WorkerView
 from relaymd.cli.facts import decode
 from relaymd.cli.words import Fact
-from relaymd.connection import Role, read_connection, read_credentials
 from relaymd.core.ids import JobId
+from tests.system.stack import operator
 
 ASK_WITHIN = 1.0
 ASK_AGAIN = 0.05
@@ -60,15 +59,7 @@ class Facts:
 
 @asynccontextmanager
 async def following(state: Path) -> AsyncGenerator[Facts, None]:
-    async with (
-        connect(
-            read_connection(state).nats_url,
-            role=Role.OPERATOR,
-            password=read_credentials(state).passwords[Role.OPERATOR],
-            name="chaos",
-        ) as bus,
-        asyncio.TaskGroup() as tasks,
-    ):
+    async with operator(state) as bus, asyncio.TaskGroup() as tasks:
         facts = Facts(bus)
 
         async def read() -> None:
